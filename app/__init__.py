@@ -1,0 +1,1 @@
+"""The Crucible server and its command line."""

@@ -1,0 +1,203 @@
+"""Facts about a run, in the past tense, each with its own class. Recorded once, never changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQueued:
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged:
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEntered:
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxStarted:
+    role: str
+    sandbox: str
+    image: str
+    profile: str
+    runtime: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRemoved:
+    role: str
+    sandbox: str
+    dead_ms: float
+    gone_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationEnded:
+    """A job ended: install, setup, start, agent, collect, score, teardown."""
+
+    name: str
+    code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesCollected:
+    files: int
+    bytes: int
+    left_out: int  #: links, devices, too many or too large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    status: str
+    value: float | None
+    where: str  #: "collected": in a fresh sandbox from what was collected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRaised:
+    alert: int
+    rule: str
+    category: str
+    severity: str
+    line: int | None
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitReached:
+    limit: str
+    allowed: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfMemory:
+    kills: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequested:
+    receipt: int
+    kind: str
+    source: str
+    actor: str
+    text: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopVerified:
+    receipt: int
+    acted_ms: float
+    dead_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopFailed:
+    receipt: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFroze:
+    actor: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunThawed:
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAdopted:
+    """A restarted server took over a run that went on without it."""
+
+    sandbox: str
+    resumed_at: int  #: sequenced byte offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayReconnected:
+    resumed_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputLost:
+    """Bytes that were printed and could not be stored. Shown as a gap."""
+
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Something worth telling that has no class of its own."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    outcome: str
+    detail: str
+
+
+Event = (
+    RunQueued
+    | StateChanged
+    | PhaseEntered
+    | SandboxStarted
+    | SandboxRemoved
+    | OperationEnded
+    | FilesCollected
+    | Scored
+    | AlertRaised
+    | LimitReached
+    | OutOfMemory
+    | StopRequested
+    | StopVerified
+    | StopFailed
+    | RunFroze
+    | RunThawed
+    | RunAdopted
+    | RelayReconnected
+    | OutputLost
+    | Noted
+    | RunEnded
+)
+
+KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An event with its place: `seq` is dense per run, from 1; `line` is the last line stored before it."""
+
+    seq: int
+    run: int
+    at: float
+    line: int
+    event: Event
+
+
+def event_to_json(event: Event) -> dict[str, object]:
+    return {"kind": type(event).__name__, **dataclasses.asdict(event)}
+
+
+def event_from_json(data: Mapping[str, object]) -> Event:
+    """The event that `event_to_json` wrote. Raises `KeyError` for an unknown kind."""
+    values = dict(data)
+    kind = KINDS[str(values.pop("kind"))]
+    return kind(**values)

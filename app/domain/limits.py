@@ -1,0 +1,78 @@
+"""What a run may use, and how people write it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.domain.errors import Refused
+
+MIB = 1024 * 1024
+_UNITS = {"": 1, "b": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
+_TIMES = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """Hard limits of one run. Sizes in bytes, times in seconds."""
+
+    wall_seconds: int = 600  #: agent phase, by the supervisor's monotonic clock
+    cpu_seconds: int = 600  #: user and system time of the agent's sandbox
+    memory_bytes: int = 512 * MIB
+    cpus: float = 1.0
+    pids: int = 256
+    disk_bytes: int = 128 * MIB  #: the agent's home; charged to memory as well
+    output_bytes: int = 64 * MIB  #: what the agent may print
+
+
+#: field -> (lowest, highest) accepted; a typing error should not take a host down
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "wall_seconds": (1, 7 * 24 * 3600),
+    "cpu_seconds": (1, 7 * 24 * 3600),
+    "memory_bytes": (64 * MIB, 64 * 1024 * MIB),
+    "cpus": (0.05, 64),
+    "pids": (16, 16384),
+    "disk_bytes": (1 * MIB, 64 * 1024 * MIB),
+    "output_bytes": (1024, 64 * 1024 * MIB),
+}
+
+
+def parse_limits(values: Mapping[str, object], *, base: RunLimits | None = None, where: str = "limits") -> RunLimits:
+    """Limits from what a person or a file wrote, over `base`. "512m", "10m" (time) and plain numbers are accepted.
+
+    Raises `Refused` naming the field for anything unknown, unreadable or out of bounds.
+    """
+    base = base or RunLimits()
+    changes: dict[str, float | int] = {}
+    for name, value in values.items():
+        if name not in BOUNDS:
+            raise Refused(f"there is no limit called {name!r}", where=where, todo=f"Use one of {', '.join(BOUNDS)}.")
+        if value is None or value == "":
+            continue
+        number = _number(name, value, where)
+        low, high = BOUNDS[name]
+        if not low <= number <= high:
+            raise Refused(f"{name} is {value}, outside {low:g} to {high:g}", where=where, todo="Choose a value between.")
+        changes[name] = number if name == "cpus" else int(number)
+    limits = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+    if limits.disk_bytes > limits.memory_bytes:
+        raise Refused(
+            f"disk_bytes ({limits.disk_bytes}) is larger than memory_bytes ({limits.memory_bytes})",
+            where=where,
+            todo="The agent's home lies in memory: raise memory_bytes or lower disk_bytes.",
+        )
+    return limits
+
+
+def _number(name: str, value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Refused(f"{name} must be a number, not {value!r}", where=where)
+    if isinstance(value, int | float):
+        return float(value)
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([a-zA-Z]?)(?:i?[bB])?\s*", value)
+    units = _TIMES if name.endswith("_seconds") else _UNITS if name.endswith("_bytes") else {"": 1}
+    if match is None or match[2].lower() not in units:
+        raise Refused(f"{name} cannot be read from {value!r}", where=where, todo='Write for example 600, "10m" or "512m".')
+    return float(match[1]) * units[match[2].lower()]

@@ -1,0 +1,85 @@
+"""All settings, read once at start from CRUCIBLE_* environment variables. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.domain.errors import Refused
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def setting(default: object, text: str) -> typing.Any:
+    """A field with its meaning: what it is, its unit, why this default."""
+    return field(default=default, metadata={"text": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every field is the environment variable CRUCIBLE_<NAME IN CAPITALS>."""
+
+    data: Path = setting(
+        Path("data"), "Folder of the database, the server lock and the sign-in secret. One server process per folder."
+    )
+    host: str = setting("127.0.0.1", "Address to listen on. The default is reachable from this machine only.")
+    port: int = setting(8700, "TCP port to listen on.")
+    allowed_hosts: str = setting(
+        "localhost,127.0.0.1,[::1]", "Comma-separated host names a request may carry. Add the public name behind a proxy."
+    )
+    secure_cookies: bool = setting(
+        False, "Mark session cookies Secure and use the __Host- prefix. Turn on behind HTTPS; off by default for localhost."
+    )
+    database: str = setting("", "SQLAlchemy URL of the database. Empty: SQLite in the data folder.")
+    docker_host: str = setting(
+        "", "Engine address as the docker command takes it. Empty: DOCKER_HOST, or the local socket."
+    )
+    base_image: str = setting("crucible-base:current", "Image every task image is built from. Made by scripts/bootstrap.")
+    runtime: str = setting("", "Engine runtime for sandboxes (runc, runsc). Empty: the engine's default.")
+    suites: Path = setting(ROOT / "suites", "Folder of suites, families and agents.")
+    slots: int = setting(4, "Runs at once. Four keeps a two-core machine responsive; raise with cores and memory.")
+    grace_seconds: float = setting(
+        20.0, "A sandbox ends itself this many seconds after the last heartbeat; a restart within it adopts its runs."
+    )
+    operation_seconds: float = setting(
+        300.0, "Time limit of one root operation (install, setup, start, score, teardown), in seconds."
+    )
+    build_network: bool = setting(
+        False, "Whether `install` may reach the network while a task image is built. Off: nothing ever has network."
+    )
+    batch_seconds: float = setting(0.05, "Longest time output is gathered before it is stored, in seconds.")
+    collect_bytes: int = setting(64 * 1024 * 1024, "Most bytes of files collected from a sandbox for scoring.")
+    session_hours: float = setting(12.0, "A browser session ends after this many hours.")
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Settings from CRUCIBLE_* variables. Raises `Refused` naming the variable that is unknown or unreadable."""
+    known = {f"CRUCIBLE_{f.name.upper()}": f for f in dataclasses.fields(Settings)}
+    hints = typing.get_type_hints(Settings)
+    # Variables of the scripts, not of the server.
+    foreign = {"CRUCIBLE_BASE_FROM"}
+    values: dict[str, object] = {}
+    for name, text in environment.items():
+        if not name.startswith("CRUCIBLE_") or name in foreign:
+            continue
+        if name not in known:
+            raise Refused(f"there is no setting {name}", where="environment", todo="See docs/settings.md.")
+        kind = hints[known[name].name]
+        assert not isinstance(kind, types.UnionType)
+        values[known[name].name] = _read(name, text, kind)
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _read(name: str, text: str, kind: type) -> object:
+    if kind is bool:
+        if text.lower() not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
+            raise Refused(f"{name}={text!r} is neither on nor off", where="environment", todo="Write 1 or 0.")
+        return text.lower() in {"1", "true", "yes", "on"}
+    try:
+        return kind(text)
+    except ValueError:
+        raise Refused(f"{name}={text!r} is not a {kind.__name__}", where="environment") from None

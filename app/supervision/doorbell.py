@@ -1,0 +1,57 @@
+"""Wakes readers. Carries no data: who is woken reads the store after its own cursor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Bell:
+    """One reader's ear: which runs rang since it last looked. Bounded by the number of runs, however slow the reader."""
+
+    def __init__(self) -> None:
+        self._rung: set[int] = set()
+        self._event = asyncio.Event()
+
+    def _ring(self, run: int) -> None:
+        self._rung.add(run)
+        self._event.set()
+
+    async def wait(self) -> frozenset[int]:
+        """The runs that rang since the last call; waits until there is one."""
+        await self._event.wait()
+        # Cleared before anything is read: a ring during the reading is for the next call, never lost.
+        self._event.clear()
+        rung, self._rung = frozenset(self._rung), set()
+        return rung
+
+
+class Doorbell:
+    """`ring` after the store has committed; `listen` before the first read, so that nothing falls between."""
+
+    #: Rung for what belongs to no single run: the queue, the hold, the engine.
+    HOUSE = 0
+
+    def __init__(self) -> None:
+        self._all: set[Bell] = set()
+        self._of_run: dict[int, set[Bell]] = {}
+
+    def ring(self, run: int = HOUSE) -> None:
+        for bell in self._all:
+            bell._ring(run)
+        for bell in self._of_run.get(run, ()):
+            bell._ring(run)
+
+    @contextmanager
+    def listen(self, run: int | None = None) -> Iterator[Bell]:
+        """Hear one run, or everything."""
+        bell = Bell()
+        bells = self._all if run is None else self._of_run.setdefault(run, set())
+        bells.add(bell)
+        try:
+            yield bell
+        finally:
+            bells.discard(bell)
+            if run is not None and not bells:
+                self._of_run.pop(run, None)
