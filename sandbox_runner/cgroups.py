@@ -163,9 +163,9 @@ class ContainerCgroup:
         """Whether the kernel says that every process stands still. A dead container is not frozen."""
         if "freezer" in self._directories and _read(self._directories["freezer"], "freezer.state") == "FROZEN":
             return True
-        return UNIFIED in self._directories and "frozen 1" in _read(
-            self._directories[UNIFIED], "cgroup.events"
-        ).split("\n")
+        return UNIFIED in self._directories and "frozen 1" in _read(self._directories[UNIFIED], "cgroup.events").split(
+            "\n"
+        )
 
     def kill(self) -> bool:
         """SIGKILL to every process at once, forks included; False when the host does not offer it.

@@ -1,0 +1,318 @@
+"""A real driver without containers: sandboxes in memory, jobs played from scripts.
+
+For demonstrations, development and the tests of everything above the driver. Keeps every promise of
+`sandbox_runner.driver`, except those only a kernel can keep. Time is the event loop's, so it may be virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from sandbox_runner.driver import (
+    Driver,
+    Engine,
+    EngineUnreachable,
+    Exit,
+    FreezeFailed,
+    ImageMissing,
+    KeeperState,
+    Relay,
+    Relayed,
+    RelayLost,
+    RelayRefused,
+    Sandbox,
+    SandboxGone,
+    StartFailed,
+    Usage,
+    end_of,
+)
+from sandbox_runner.fake_sandbox import FakeSandbox, State
+from sandbox_runner.fake_script import FakeKnobs
+from sandbox_runner.spec import Job, SandboxSpec
+
+#: Any reference that starts so is an image the fake engine has.
+BASE_IMAGE_PREFIX = "crucible-base"
+
+#: Seconds a keeper may take to answer when a relay is opened; a frozen one does not answer.
+HELLO_WITHIN = 10.0
+
+
+class FakeEngine:
+    """The world behind fake drivers: outlives each, as a container engine outlives a server.
+
+    Give the same engine to a second driver to play a restart.
+    """
+
+    def __init__(self) -> None:
+        self.sandboxes: dict[str, FakeSandbox] = {}
+        self.images: set[str] = set()
+        self.ran: list[tuple[str, Job]] = []  #: (sandbox id, job) in the order they were started
+        self._down = False
+        self._epoch: float | None = None
+
+    @property
+    def down(self) -> bool:
+        """While true nothing is answered; going down cuts every relay. The sandboxes go on."""
+        return self._down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self._down = down
+        for sandbox in self.sandboxes.values():
+            sandbox.reader = None
+            sandbox.bell.ring()
+
+    def now(self) -> float:
+        """Unix seconds that move as the event loop's clock does."""
+        if self._epoch is None:
+            self._epoch = time.time() - asyncio.get_running_loop().time()
+        return self._epoch + asyncio.get_running_loop().time()
+
+    async def close(self) -> None:
+        """End everything. Raises what a script's own function raised."""
+        for sandbox in self.sandboxes.values():
+            await sandbox.close()
+
+
+class FakeDriver(Driver):
+    """Without an `engine` it has its own, which ends when the driver is closed."""
+
+    def __init__(
+        self,
+        knobs: FakeKnobs | None = None,
+        *,
+        by_run: Mapping[str, FakeKnobs] | None = None,
+        engine: FakeEngine | None = None,
+    ) -> None:
+        self.knobs = knobs or FakeKnobs()
+        self.by_run = dict(by_run or {})  #: run id -> the knobs of its sandboxes; read at each start
+        self.engine = engine or FakeEngine()
+        self._owns_engine = engine is None
+
+    @property
+    def engine_down(self) -> bool:
+        return self.engine.down
+
+    @engine_down.setter
+    def engine_down(self, down: bool) -> None:
+        self.engine.down = down
+
+    @property
+    def fed(self) -> Mapping[tuple[str, int], bytes]:
+        """(sandbox id, job id) -> every byte fed to the job."""
+        boxes = self.engine.sandboxes
+        return {(name, job): bytes(data) for name, box in boxes.items() for job, data in box.fed.items()}
+
+    async def check(self) -> Engine:
+        self._require_engine()
+        return Engine(name="fake", version="1", runtimes=("fake",))
+
+    async def start(self, spec: SandboxSpec) -> Sandbox:
+        self._require_engine()
+        knobs = self.by_run.get(spec.run, self.knobs)
+        if await self.image_id(spec.image) is None:
+            raise ImageMissing(f"image {spec.image} is not on the fake engine")
+        if spec.runtime not in (None, "fake"):
+            raise StartFailed(f"the fake engine has no runtime {spec.runtime}")
+        handle = Sandbox(
+            id=secrets.token_hex(32),
+            run=spec.run,
+            instance=spec.instance,
+            role=spec.role.value,
+            started_at=self.engine.now(),
+        )
+        sandbox = FakeSandbox(handle, spec, knobs, self.engine.now)
+        self.engine.sandboxes[handle.id] = sandbox
+        try:
+            await asyncio.sleep(knobs.start_delay)
+            self._require_engine()
+            if knobs.start_error is not None or sandbox.state is State.REMOVED:
+                raise StartFailed(knobs.start_error or "the sandbox was removed while it started")
+        except BaseException:
+            sandbox.remove()
+            raise
+        sandbox.begin()
+        return handle
+
+    def relay(self, sandbox: Sandbox, *, acknowledged: int = 0) -> Relay:
+        return FakeRelay(self, sandbox, acknowledged)
+
+    async def wait(self, sandbox: Sandbox) -> Exit:
+        box = self.find(sandbox)
+        await box.bell.until(lambda: box.exit is not None or self.engine.down)
+        self._require_engine()
+        assert box.exit is not None
+        return box.exit
+
+    async def usage(self, sandbox: Sandbox) -> Usage:
+        box = self.find(sandbox)
+        if not box.alive:
+            raise SandboxGone(f"sandbox {sandbox.id[:12]} is not running")
+        return box.usage()
+
+    async def freeze(self, sandbox: Sandbox) -> None:
+        box = self.find(sandbox)
+        if not box.alive:
+            raise FreezeFailed(f"sandbox {sandbox.id[:12]} is not running")
+        if box.knobs.freeze_error is not None:
+            raise FreezeFailed(box.knobs.freeze_error)
+        box.freeze()
+
+    async def thaw(self, sandbox: Sandbox) -> None:
+        self.find(sandbox).thaw()
+
+    async def commit(self, sandbox: Sandbox, reference: str) -> str:
+        self.find(sandbox)
+        self.engine.images.add(reference)
+        return _image_id(reference)
+
+    async def image_id(self, reference: str) -> str | None:
+        self._require_engine()
+        known = reference in self.engine.images or reference.startswith(BASE_IMAGE_PREFIX)
+        return _image_id(reference) if known else None
+
+    async def remove_image(self, reference: str) -> None:
+        self._require_engine()
+        self.engine.images.discard(reference)
+
+    async def list_images(self, prefix: str) -> list[str]:
+        self._require_engine()
+        return sorted(reference for reference in self.engine.images if reference.startswith(prefix))
+
+    async def list_owned(self, instance: str | None = None) -> list[Sandbox]:
+        self._require_engine()
+        return [
+            box.handle
+            for box in self.engine.sandboxes.values()
+            if box.state is not State.REMOVED and instance in (None, box.spec.instance)
+        ]
+
+    async def kill(self, sandbox: Sandbox) -> None:
+        self._require_engine()
+        if (box := self.engine.sandboxes.get(sandbox.id)) is not None:
+            box.kill()
+
+    async def alive(self, sandbox: Sandbox) -> bool:
+        self._require_engine()
+        box = self.engine.sandboxes.get(sandbox.id)
+        return box is not None and box.alive
+
+    async def remove(self, sandbox: Sandbox) -> None:
+        self._require_engine()
+        if (box := self.engine.sandboxes.get(sandbox.id)) is not None:
+            box.remove()
+
+    async def exists(self, sandbox: Sandbox) -> bool:
+        self._require_engine()
+        box = self.engine.sandboxes.get(sandbox.id)
+        return box is not None and box.state is not State.REMOVED
+
+    async def close(self) -> None:
+        if self._owns_engine:
+            await self.engine.close()
+
+    def find(self, sandbox: Sandbox) -> FakeSandbox:
+        """Raises `SandboxGone` when it was removed, `EngineUnreachable` while the engine is down."""
+        self._require_engine()
+        box = self.engine.sandboxes.get(sandbox.id)
+        if box is None or box.state is State.REMOVED:
+            raise SandboxGone(f"sandbox {sandbox.id[:12]} does not exist")
+        return box
+
+    def _require_engine(self) -> None:
+        if self.engine.down:
+            raise EngineUnreachable("the fake engine is switched off")
+
+
+class FakeRelay(Relay):
+    def __init__(self, driver: FakeDriver, sandbox: Sandbox, acknowledged: int) -> None:
+        self._driver = driver
+        self._sandbox = sandbox
+        self._acknowledged = acknowledged
+        self._box: FakeSandbox | None = None
+        self._state: KeeperState | None = None
+        self._queue: deque[Relayed] = deque()
+        self._received = 0
+
+    @property
+    def state(self) -> KeeperState:
+        if self._state is None:
+            raise RelayLost("the relay is not open")
+        return self._state
+
+    async def __aenter__(self) -> Self:
+        box = self._driver.find(self._sandbox)
+        try:
+            async with asyncio.timeout(HELLO_WITHIN):
+                await box.bell.until(lambda: box.state is not State.FROZEN)
+        except TimeoutError:
+            raise RelayLost(f"sandbox {self._sandbox.id[:12]} is frozen: its keeper does not answer") from None
+        if not box.alive:
+            raise RelayLost(f"sandbox {self._sandbox.id[:12]} has ended")
+        if not box.acknowledged <= self._acknowledged <= box.produced:
+            raise RelayRefused(
+                f"cannot resume at {self._acknowledged}: the keeper has bytes {box.acknowledged} to {box.produced}"
+            )
+        self._box = box
+        self._state = box.keeper_state()
+        self._queue = box.attach(self._acknowledged)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._box is not None:
+            self._box.detach(self._queue)
+
+    def __aiter__(self) -> AsyncIterator[Relayed]:
+        return self
+
+    async def __anext__(self) -> Relayed:
+        box = self._require_open()
+        await box.bell.until(lambda: bool(self._queue) or box.reader is not self._queue or not box.alive)
+        lost = box.reader is not self._queue
+        if lost or not self._queue:
+            raise RelayLost("the relay was cut" if lost else "the sandbox has ended")
+        limit = box.knobs.lose_stream
+        if limit is not None and not box.stream_lost and self._received >= limit:
+            box.stream_lost = True
+            box.detach(self._queue)
+            raise RelayLost(f"the relay was cut after {self._received} bytes, as the knobs say")
+        item = self._queue.popleft()
+        self._received += end_of(item) - item.offset
+        return item
+
+    def acknowledge(self, offset: int) -> None:
+        if self._box is not None and self._box.reader is self._queue:
+            self._box.acknowledge(offset)
+
+    async def run(self, job: Job) -> None:
+        box = self._require_open()
+        if box.reader is not self._queue or not box.alive:
+            raise RelayLost("the relay is cut")
+        if box.busy or job.id in box.jobs:
+            raise RelayRefused(f"job {job.id} cannot start: one runs, or its number was used before")
+        self._driver.engine.ran.append((self._sandbox.id, job))
+        box.run(job)
+
+    async def feed(self, job: int, data: bytes) -> None:
+        box = self._require_open()
+        await box.feed(job, data)
+        if not box.alive:
+            raise RelayLost("the sandbox has ended")
+
+    def _require_open(self) -> FakeSandbox:
+        if self._box is None:
+            raise RelayLost("the relay is not open")
+        return self._box
+
+
+def _image_id(reference: str) -> str:
+    return "sha256:" + hashlib.sha256(reference.encode()).hexdigest()

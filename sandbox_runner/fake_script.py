@@ -1,0 +1,94 @@
+"""What a fake sandbox does: pure data, chosen by whoever makes the fake driver."""
+
+from __future__ import annotations
+
+import enum
+import io
+import tarfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sandbox_runner.driver import Stream, Usage
+from sandbox_runner.spec import MIB, Job
+
+#: Seconds to wait before writing, the pipe to write to, the bytes.
+Write = tuple[float, Stream, bytes]
+
+#: What a job writes to its result pipe: the bytes, or a function of the job and of all that was fed to it.
+Answer = bytes | Callable[[Job, bytes], bytes]
+
+#: A reading of resource use: a function of the seconds the sandbox ran unfrozen, or readings in turn (the last stays).
+UsageScript = Callable[[float], Usage] | Sequence[Usage]
+
+
+def empty_tar() -> bytes:
+    """A tar archive without members."""
+    buffer = io.BytesIO()
+    tarfile.open(fileobj=buffer, mode="w").close()
+    return buffer.getvalue()
+
+
+def quiet_usage(seconds: float) -> Usage:
+    """A sandbox that works a little: 0.2 cores, 24 MiB, 3 processes."""
+    return Usage(at=0.0, cpu_seconds=seconds * 0.2, memory_bytes=24 * MIB, pids=3, memory_peak_bytes=32 * MIB)
+
+
+class Stdin(enum.Enum):
+    """What a job does with what is fed to it."""
+
+    COLLECT = "collect"  #: reads it to its end before anything else
+    TAKE = "take"  #: reads it as it comes while doing the rest
+    ECHO = "echo"  #: copies it to stdout to its end before anything else
+    IGNORE = "ignore"  #: never reads, so that feeding comes to a stand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeJob:
+    """What one job does, in this order: its stdin, write, answer, stay, end."""
+
+    lines: Iterable[Write] = ()  #: iterated anew by every job, so not a generator; may be endless
+    answer: Answer = b""  #: only written when the job asked for a result pipe
+    run_for: float = 0.0  #: seconds the job lasts at least; `math.inf`: until it is killed
+    code: int = 0
+    reason: str = ""  #: why the program could not be started
+    stdin: Stdin = Stdin.COLLECT  #: only matters when the job asked for stdin
+
+
+#: What the agent of a demonstration prints.
+AGENT_LINES: tuple[Write, ...] = (
+    (0.05, Stream.STDOUT, b"reading /home/agent/instructions.txt\n"),
+    (0.30, Stream.STDOUT, b"thinking about the task\n"),
+    (0.30, Stream.STDERR, b"note: this is a fake sandbox, nothing runs here\n"),
+    (0.30, Stream.STDOUT, b"writing /home/agent/submission.txt\n"),
+    (0.05, Stream.STDOUT, b"done\n"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeKnobs:
+    """How a fake sandbox behaves. The first three knobs of jobs are about the job named "agent"."""
+
+    lines: Iterable[Write] = AGENT_LINES
+    run_for: float = 0.0  #: seconds the agent lasts at least
+    exit_code: int = 0
+    results: Mapping[str, Answer] = field(default_factory=dict)  #: job name -> its result; "collect": an empty tar
+    job_codes: Mapping[str, int] = field(default_factory=dict)  #: job name -> exit code; 0 when not named
+    jobs: Mapping[str, FakeJob] = field(default_factory=dict)  #: job name -> all of it; goes before the knobs above
+
+    start_error: str | None = None  #: starting fails with this text
+    start_delay: float = 0.0  #: seconds a start takes
+    freeze_error: str | None = None  #: freezing fails with this text
+    ignore_kill: int = 0  #: kills without effect before one works
+    lose_stream: int | None = None  #: the first relay that carried this many bytes is cut
+    usage: UsageScript = quiet_usage
+    out_of_memory: bool = False  #: what the sandbox's `Exit` says
+
+    def job(self, name: str) -> FakeJob:
+        """What a job of this name does."""
+        if name in self.jobs:
+            return self.jobs[name]
+        answer = self.results.get(name, empty_tar() if name == "collect" else b"")
+        if name == "agent":
+            code = self.job_codes.get(name, self.exit_code)
+            return FakeJob(lines=self.lines, run_for=self.run_for, code=code, answer=answer, stdin=Stdin.TAKE)
+        return FakeJob(code=self.job_codes.get(name, 0), answer=answer)
