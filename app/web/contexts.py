@@ -1,6 +1,7 @@
-"""What each template may use: one frozen dataclass per page and per fragment.
+"""What each template may use: one frozen dataclass per page and per fragment. Their parts are in `parts.py`.
 
-A template sees the fields of its dataclass by name, and nothing else besides these globals and filters (`templates.py`):
+A template sees the fields of its dataclass by name, and nothing else besides these globals and filters
+(`templates.py`):
 
 - `static('live.js')` -> "/static/live.js?v=<digest>"
 - filters: `bytes` (1536 -> "1.5 KiB"), `duration` (seconds -> "1 m 04 s"), `clock` (unix s -> "14:03:09.120", UTC),
@@ -11,184 +12,43 @@ Every text that came out of a sandbox has already been made visible: no control 
 still text, so it stays autoescaped. All times are unix seconds, sizes bytes, fractions 0..1 (clipped).
 
 Rules of the markup
-- Scripts carry `nonce="{{ frame.nonce }}"`, elements with hx-* carry `hx-nonce="{{ frame.nonce }}"` (hx-csp strips the rest).
-- Every POST form has `<input type="hidden" name="csrf" value="{{ frame.csrf }}">`. A fetch may send it as X-CSRF-Token.
-- Fragments (strip, card, panel, alerts) are rendered once and shared by all readers of a stream: they know no session, hold no
-  token and no hx-*. Their buttons belong to the page's one form: `<form id="act" method="post">` with the token, in base.html;
-  `<button form="act" formaction="/runs/42/stop" name="kind" value="stop">`.
+- Scripts carry `nonce="{{ frame.nonce }}"`, elements with hx-* carry `hx-nonce="{{ frame.nonce }}"` (hx-csp strips
+  the rest). Trusted Types are on; the policies "htmx" and "crucible" may be made, so our own scripts set HTML only
+  through `trustedTypes.createPolicy("crucible", …)` or `htmx.swap`.
+- Every POST form has `<input type="hidden" name="csrf" value="{{ frame.csrf }}">`. A fetch may send it as
+  X-CSRF-Token instead.
+- Fragments (strip, card, queue, panel, alerts) are rendered once and shared by all readers of a stream: they know no
+  session, hold no token and no hx-*. Their buttons belong to the page's one form, `<form id="act" method="post">` with
+  the token, in base.html: `<button form="act" formaction="/runs/42/stop" name="kind" value="stop">`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-# --- parts -------------------------------------------------------------------------------------------------------------
+from app.web.parts import (
+    AlertView,
+    EngineView,
+    EventView,
+    HoldView,
+    LimitView,
+    LineView,
+    PhaseView,
+    Problem,
+    ReceiptView,
+    RunView,
+)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineView:
-    """Whether the container engine answers."""
-
-    reachable: bool
-    text: str  #: what is wrong and what to do, or the version
-    since: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldView:
-    """The queue's latch after STOP ALL."""
-
-    actor: str
-    text: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreView:
-    status: str  #: scored, manual, not_a_number, failed, not_scored
-    word: str  #: what to print: "0.75", "needs a person", "not a number", "scoring failed", "not scored"
-    value: float | None
-    explanation: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
-    """A run, ready to print. In cards, tables, the run page."""
-
-    id: int
-    evaluation: int
-    suite: str
-    task_id: str  #: "family/task"
-    agent: str
-    model: str  #: "" when there is none
-    epoch: int
-    state: str  #: queued, starting, running, frozen, stopping, ended
-    phase: str  #: "", build, setup, agent, scoring, teardown
-    outcome: str  #: "" while it lives; succeeded, failed, limit_exceeded, stopped, emergency_stopped, cancelled, broken, lost
-    word: str  #: "Running · agent", "Stopped", "Limit exceeded"
-    tone: str  #: calm, wait, good, warn, bad, stop: for the colour and the shape
-    detail: str  #: why it ended so; "" while it lives
-    live: bool
-    policy: str
-    created_at: float
-    started_at: float | None
-    ended_at: float | None
-    elapsed: float  #: seconds since the start, up to the end or now
-    wall_seconds: float  #: its wall limit
-    fraction: float  #: of the wall limit
-    lines: int
-    bytes: int
-    score: ScoreView | None
-    retry_of: int | None
-    can_stop: bool
-    can_freeze: bool
-    can_thaw: bool
-    can_again: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiptView:
-    """A stop and its three marks."""
-
-    id: int
-    run: int
-    kind: str  #: stop, emergency
-    source: str  #: operator, rule, limit, shutdown
-    actor: str
-    text: str  #: the reason, "" until someone gave one
-    path: str  #: web, api, cli, rule, limit, signal
-    received_at: float
-    acted_ms: float | None
-    dead_ms: float | None
-    changed: bool  #: False: it had ended or was being stopped already
-    failure: str  #: why death is not proven yet
-    verified: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertView:
-    id: int
-    run: int
-    task_id: str  #: of the run; "" inside the run's own page
-    at: float
-    rule: str
-    category: str  #: self_replication, manipulation, system_access, deception, resource_abuse
-    category_word: str  #: "Self-replication"
-    severity: str  #: low, medium, high, critical
-    title: str
-    response: str
-    line: int | None
-    last_line: int | None
-    quote: str
-    status: str  #: open, acknowledged, resolved
-    count: int
-    action: str  #: notified, froze, stopped
-    by: str
-    href: str  #: "/runs/42#L17", or "/runs/42" without a line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """A piece of a line. `look` is "" or class names from the fixed list in ansi.py ("fg-1 bold", "esc", "more")."""
-
-    text: str
-    look: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineView:
-    """A line of output, safe to show. On the wire: [number, at, stream, [[text, look], …], complete]."""
-
-    number: int
-    at: float
-    stream: int  #: 1 stdout, 2 stderr
-    segments: tuple[Segment, ...]
-    complete: bool  #: False: the next line of the stream goes on from here
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseView:
-    name: str
-    at: float
-    seconds: float | None  #: None while it lasts
-    current: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitView:
-    name: str  #: field of RunLimits: wall_seconds, cpu_seconds, memory_bytes, cpus, pids, disk_bytes, output_bytes
-    label: str  #: "Wall time"
-    allowed: str  #: "10 m 00 s"
-    used: str  #: "1 m 04 s", "" when it is not measured
-    fraction: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventView:
-    seq: int
-    at: float
-    line: int
-    kind: str  #: class name: "PhaseEntered"
-    text: str  #: one sentence
-    tone: str  #: calm, good, warn, bad, stop
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Something a person wrote that cannot be taken: what, where, what to do."""
-
-    what: str
-    where: str = ""
-    todo: str = ""
-
-
-# --- fragments (fragments/<name>.html), also sent over the stream ---------------------------------------------------------
+# fragments (fragments/<name>.html), also sent over the stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
     """fragments/strip.html: the live part of the header. Frame `strip`."""
+
+    template: ClassVar[str] = "fragments/strip.html"
 
     counts: Mapping[str, int]  #: queued, starting, running, frozen, stopping
     live: int  #: runs that STOP ALL would end
@@ -202,6 +62,8 @@ class Strip:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """fragments/card.html: one run on the wall. Frame `card`. The root element has id="run-<id>" and data-rank."""
+
+    template: ClassVar[str] = "fragments/card.html"
 
     run: RunView
     rank: int  #: lower is nearer to the top
@@ -220,8 +82,21 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """fragments/queue.html: who waits. Frame `queue` {html} of the wall's stream. Root element id="queue"."""
+
+    template: ClassVar[str] = "fragments/queue.html"
+
+    runs: tuple[RunView, ...]  #: next first, at most 50
+    queued: int  #: all of them
+    free: int  #: slots that are not taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """fragments/panel.html: the run page's status. Frame `panel`. Root element id="panel"."""
+
+    template: ClassVar[str] = "fragments/panel.html"
 
     run: RunView
     receipts: tuple[ReceiptView, ...]  #: newest first
@@ -238,11 +113,13 @@ class Panel:
 class AlertList:
     """fragments/alerts.html: alerts of one run. Frame `alerts`. Root element id="alerts"."""
 
+    template: ClassVar[str] = "fragments/alerts.html"
+
     run: int
     alerts: tuple[AlertView, ...]
 
 
-# --- the frame of every page (base.html) ---------------------------------------------------------------------------------
+# the frame of every page (base.html)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,23 +139,26 @@ class Frame:
     notice: str = ""  #: said once after a redirect: "Stop received."
 
 
-# --- pages (pages/<name>.html) ---------------------------------------------------------------------------------------------
+# pages (pages/<name>.html)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WallPage:
     """pages/wall.html, GET /"""
 
+    template: ClassVar[str] = "pages/wall.html"
+
     frame: Frame
     cards: tuple[Card, ...]  #: by rank; live runs and those that ended in the last minutes
-    queue: tuple[RunView, ...]  #: waiting, next first, at most 50
-    queued: int
+    queue: Queue
     stream: str  #: "/stream?wall=1&after=…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
     """pages/run.html, GET /runs/{id}. `?line=N` shows the window around line N, without JavaScript as well."""
+
+    template: ClassVar[str] = "pages/run.html"
 
     frame: Frame
     panel: Panel
@@ -331,7 +211,7 @@ class LimitField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewForm:
-    """What was written, to fill the form again. Field names: suite, task (many), agent, model, epochs, policy, limits.*"""
+    """What was written, to fill the form again. Inputs: suite, task (many), agent, model, epochs, policy, limits.*"""
 
     suite: str
     tasks: tuple[str, ...] = ()
@@ -345,6 +225,8 @@ class NewForm:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPage:
     """pages/new.html, GET /new; POST /evaluations shows it again (400) with `problem`."""
+
+    template: ClassVar[str] = "pages/new.html"
 
     frame: Frame
     suites: tuple[SuiteView, ...]
@@ -374,6 +256,8 @@ class EvaluationView:
 class EvaluationsPage:
     """pages/evaluations.html, GET /evaluations"""
 
+    template: ClassVar[str] = "pages/evaluations.html"
+
     frame: Frame
     evaluations: tuple[EvaluationView, ...]
     older: str | None
@@ -394,6 +278,8 @@ class TaskResult:
 class EvaluationPage:
     """pages/evaluation.html, GET /evaluations/{id}: results."""
 
+    template: ClassVar[str] = "pages/evaluation.html"
+
     frame: Frame
     evaluation: EvaluationView
     results: tuple[TaskResult, ...]
@@ -406,6 +292,8 @@ class EvaluationPage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsPage:
     """pages/alerts.html, GET /alerts (?all=1 shows resolved ones too)."""
+
+    template: ClassVar[str] = "pages/alerts.html"
 
     frame: Frame
     alerts: tuple[AlertView, ...]
@@ -434,6 +322,8 @@ class SettingView:
 class HealthPage:
     """pages/health.html, GET /health"""
 
+    template: ClassVar[str] = "pages/health.html"
+
     frame: Frame
     checks: tuple[Check, ...]
     settings: tuple[SettingView, ...]
@@ -454,6 +344,8 @@ class AuditEntryView:
 class AuditPage:
     """pages/audit.html, GET /audit"""
 
+    template: ClassVar[str] = "pages/audit.html"
+
     frame: Frame
     entries: tuple[AuditEntryView, ...]
     older: str | None
@@ -473,6 +365,8 @@ class AccountPage:
     """pages/account.html, GET /account; POST /account/tokens (name, days) shows it with `new_token`, once;
     POST /account/password (current, password, again); POST /account/tokens/{id}/revoke"""
 
+    template: ClassVar[str] = "pages/account.html"
+
     frame: Frame
     tokens: tuple[TokenView, ...]
     new_token: str  #: "" except right after it was made
@@ -482,6 +376,8 @@ class AccountPage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInPage:
     """pages/sign_in.html, GET|POST /sign-in (name, password, next, csrf not needed)."""
+
+    template: ClassVar[str] = "pages/sign_in.html"
 
     frame: Frame
     name: str
@@ -496,6 +392,8 @@ class SignInPage:
 class WelcomePage:
     """pages/welcome.html, GET|POST /welcome/{secret} (password, again)."""
 
+    template: ClassVar[str] = "pages/welcome.html"
+
     frame: Frame
     valid: bool  #: False: used or expired; say how to make a new one (`crucible sign-in-link`)
     action: str  #: where the form posts
@@ -507,6 +405,8 @@ class WelcomePage:
 class ConfirmPage:
     """pages/confirm.html: STOP ALL pressed without JavaScript asks once (POST /stop-all without confirm=yes)."""
 
+    template: ClassVar[str] = "pages/confirm.html"
+
     frame: Frame
     live: int
     queued: int
@@ -515,6 +415,8 @@ class ConfirmPage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorPage:
     """pages/error.html, any error."""
+
+    template: ClassVar[str] = "pages/error.html"
 
     frame: Frame
     status: int  #: 400, 403, 404, 409, 500, 503 …

@@ -1,0 +1,162 @@
+"""Parts of pages and fragments, ready to print: what `contexts.py` is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineView:
+    """Whether the container engine answers."""
+
+    reachable: bool
+    text: str  #: what is wrong and what to do, or the version
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldView:
+    """The queue's latch after STOP ALL."""
+
+    actor: str
+    text: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreView:
+    status: str  #: scored, manual, not_a_number, failed, not_scored
+    word: str  #: what to print: "0.75", "needs a person", "not a number", "scoring failed", "not scored"
+    value: float | None
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run, ready to print. In cards, tables, the run page."""
+
+    id: int
+    evaluation: int
+    suite: str
+    task_id: str  #: "family/task"
+    agent: str
+    model: str  #: "" when there is none
+    epoch: int
+    state: str  #: queued, starting, running, frozen, stopping, ended
+    phase: str  #: "", build, setup, agent, scoring, teardown
+    outcome: str  #: "" while it lives; else succeeded, failed, limit_exceeded, stopped, emergency_stopped, cancelled, …
+    word: str  #: "Running · agent", "Stopped", "Limit exceeded"
+    tone: str  #: calm, wait, good, warn, bad, stop: for the colour and the shape
+    detail: str  #: why it ended so; "" while it lives
+    live: bool
+    policy: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    elapsed: float  #: seconds since the start, up to the end or now
+    wall_seconds: float  #: its wall limit
+    fraction: float  #: of the wall limit
+    lines: int
+    bytes: int
+    score: ScoreView | None
+    retry_of: int | None
+    can_stop: bool
+    can_freeze: bool
+    can_thaw: bool
+    can_again: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptView:
+    """A stop and its three marks."""
+
+    id: int
+    run: int
+    kind: str  #: stop, emergency
+    source: str  #: operator, rule, limit, shutdown
+    actor: str
+    text: str  #: the reason, "" until someone gave one
+    path: str  #: web, api, cli, rule, limit, signal
+    received_at: float
+    acted_ms: float | None
+    dead_ms: float | None
+    changed: bool  #: False: it had ended or was being stopped already
+    failure: str  #: why death is not proven yet
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertView:
+    id: int
+    run: int
+    task_id: str  #: of the run; "" inside the run's own page
+    at: float
+    rule: str
+    category: str  #: self_replication, manipulation, system_access, deception, resource_abuse
+    category_word: str  #: "Self-replication"
+    severity: str  #: low, medium, high, critical
+    title: str
+    response: str
+    line: int | None
+    last_line: int | None
+    quote: str
+    status: str  #: open, acknowledged, resolved
+    count: int
+    action: str  #: notified, froze, stopped
+    by: str
+    href: str  #: "/runs/42#L17", or "/runs/42" without a line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A piece of a line. `look` is "" or class names from the fixed list in ansi.py ("fg-1 bold", "esc", "more")."""
+
+    text: str
+    look: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineView:
+    """A line of output, safe to show. On the wire: [number, at, stream, [[text, look], …], complete]."""
+
+    number: int
+    at: float
+    stream: int  #: 1 stdout, 2 stderr
+    segments: tuple[Segment, ...]
+    complete: bool  #: False: the next line of the stream goes on from here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseView:
+    name: str
+    at: float
+    seconds: float | None  #: None while it lasts
+    current: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitView:
+    name: str  #: field of RunLimits: wall_seconds, cpu_seconds, memory_bytes, cpus, pids, disk_bytes, output_bytes
+    label: str  #: "Wall time"
+    allowed: str  #: "10 m 00 s"
+    used: str  #: "1 m 04 s", "" when it is not measured
+    fraction: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    seq: int
+    at: float
+    line: int
+    kind: str  #: class name: "PhaseEntered"
+    text: str  #: one sentence
+    tone: str  #: calm, good, warn, bad, stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something a person wrote that cannot be taken: what, where, what to do."""
+
+    what: str
+    where: str = ""
+    todo: str = ""
