@@ -1,0 +1,64 @@
+"""Images made from sandboxes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sandbox_runner.driver import Driver, Stream
+from sandbox_runner.kill import kill_until_verified
+from sandbox_runner.spec import Role
+from tests.contract.conftest import IMAGE, House
+from tests.contract.listener import Listener
+from tests.contract.plays import READS_THE_MARK, WRITES_A_MARK
+
+
+@pytest.fixture
+async def reference(driver: Driver) -> AsyncIterator[str]:
+    reference = f"crucible-contract-{secrets.token_hex(6)}:latest"
+    yield reference
+    await driver.remove_image(reference)
+
+
+async def test_the_base_image_is_there_and_a_strange_one_is_not(driver: Driver) -> None:
+    assert await driver.image_id(IMAGE)
+    assert await driver.image_id("crucible-no-such-image:latest") is None
+
+
+async def test_what_root_made_in_one_sandbox_is_there_in_one_started_from_its_image(
+    driver: Driver, house: House, reference: str
+) -> None:
+    setup = await house.start(role=Role.SETUP)
+    async with driver.relay(setup) as relay, Listener(relay) as listener:
+        await relay.run(WRITES_A_MARK.job(1, uid=0))
+        assert (await listener.ended(1)).code == 0
+        image = await driver.commit(setup, reference)
+    await kill_until_verified(driver, setup)
+
+    assert await driver.image_id(reference) == image
+    assert await driver.list_images(reference.partition(":")[0]) == [reference]
+    agent = await house.start(image=reference)
+    async with driver.relay(agent) as relay, Listener(relay) as listener:
+        await relay.run(READS_THE_MARK.job(1))
+        assert (await listener.ended(1)).code == 0
+    assert listener.bytes_of(Stream.STDOUT) == b"mark\n"
+
+
+async def test_a_dead_sandbox_can_still_be_committed(driver: Driver, house: House, reference: str) -> None:
+    setup = await house.start(role=Role.SETUP)
+    await driver.kill(setup)
+    await driver.wait(setup)
+    assert await driver.commit(setup, reference) == await driver.image_id(reference)
+
+
+async def test_an_image_is_removed_once_and_removing_it_again_is_harmless(
+    driver: Driver, house: House, reference: str
+) -> None:
+    setup = await house.start(role=Role.SETUP)
+    await driver.commit(setup, reference)
+    await driver.remove_image(reference)
+    assert await driver.image_id(reference) is None
+    assert await driver.list_images(reference) == []
+    await driver.remove_image(reference)

@@ -1,0 +1,121 @@
+"""Starting, listing, describing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from sandbox_runner.driver import Driver, ImageMissing, StartFailed
+from sandbox_runner.kill import kill_until_verified
+from sandbox_runner.spec import Role
+from tests.contract.conftest import House
+from tests.contract.listener import Listener
+from tests.contract.plays import BUSY
+
+
+async def test_the_engine_names_itself_and_its_runtimes(driver: Driver) -> None:
+    engine = await driver.check()
+
+    assert engine.name in ("docker", "fake")
+    assert engine.version
+    assert engine.runtimes
+
+
+async def test_a_started_sandbox_is_alive_and_listed_as_what_its_labels_say(driver: Driver, house: House) -> None:
+    before = time.time()
+    sandbox = await house.start(role=Role.SCORING)
+
+    assert (sandbox.run, sandbox.instance, sandbox.role) == ("run-1", house.instance, "scoring")
+    assert abs(sandbox.started_at - before) < 60
+    assert await driver.alive(sandbox)
+    assert await driver.exists(sandbox)
+    [listed] = await house.owned()
+    assert (listed.id, listed.run, listed.instance, listed.role) == (
+        sandbox.id,
+        "run-1",
+        house.instance,
+        "scoring",
+    )
+    assert abs(listed.started_at - sandbox.started_at) < 2
+
+
+async def test_two_sandboxes_of_one_run_live_side_by_side(driver: Driver, house: House) -> None:
+    one, two = await asyncio.gather(house.start(), house.start())
+
+    assert {sandbox.id for sandbox in await house.owned()} == {one.id, two.id}
+    await kill_until_verified(driver, one)
+    assert [sandbox.id for sandbox in await house.owned()] == [two.id]
+    assert await driver.alive(two)
+
+
+async def test_sandboxes_of_other_instances_are_listed_only_when_all_are_asked_for(
+    driver: Driver, house: House
+) -> None:
+    stranger = House(driver)
+    mine, theirs = await house.start(), await stranger.start()
+    try:
+        assert [sandbox.id for sandbox in await house.owned()] == [mine.id]
+        assert {mine.id, theirs.id} <= {sandbox.id for sandbox in await driver.list_owned()}
+    finally:
+        await kill_until_verified(driver, theirs)
+
+
+async def test_another_driver_of_the_same_engine_sees_and_ends_the_sandbox(
+    driver: Driver, house: House, open_driver: Callable[[], Driver]
+) -> None:
+    sandbox = await house.start()
+    other = open_driver()
+    try:
+        [found] = await other.list_owned(house.instance)
+        assert found.id == sandbox.id
+        assert await other.alive(found)
+        await kill_until_verified(other, found)
+    finally:
+        await other.close()
+    assert not await driver.exists(sandbox)
+
+
+async def test_a_missing_image_is_said_to_be_missing_and_nothing_is_left(driver: Driver, house: House) -> None:
+    with pytest.raises(ImageMissing):
+        await driver.start(house.spec(image="crucible-no-such-image:latest"))
+    assert await house.owned() == []
+
+
+async def test_a_runtime_the_engine_does_not_have_is_a_failed_start_and_nothing_is_left(
+    driver: Driver, house: House
+) -> None:
+    with pytest.raises(StartFailed):
+        await driver.start(house.spec(runtime="no-such-runtime"))
+    assert await house.owned() == []
+
+
+@pytest.mark.parametrize("after", [0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16])
+async def test_a_start_cancelled_at_any_moment_leaves_nothing(driver: Driver, house: House, after: float) -> None:
+    start = asyncio.create_task(house.start())
+    await asyncio.wait({start}, timeout=after)
+    start.cancel()
+    try:
+        sandbox = await start
+    except asyncio.CancelledError:
+        pass
+    else:  # it was done before it could be cancelled
+        assert await driver.alive(sandbox)
+        await kill_until_verified(driver, sandbox)
+    assert await house.owned() == []
+
+
+async def test_usage_says_what_a_busy_job_takes(driver: Driver, house: House) -> None:
+    sandbox = await house.start()
+    async with driver.relay(sandbox) as relay, Listener(relay) as listener:
+        await relay.run(BUSY.job(1))
+        await listener.hears()
+        first = await driver.usage(sandbox)
+        assert abs(first.at - time.time()) < 60
+        assert first.memory_bytes > 0
+        assert first.pids >= 2
+        async with asyncio.timeout(30):
+            while (await driver.usage(sandbox)).cpu_seconds <= first.cpu_seconds:
+                await asyncio.sleep(0.02)
