@@ -29,16 +29,25 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from app.web.parts import (
+    AgentView,
     AlertView,
+    AuditEntryView,
+    Check,
     EngineView,
+    EvaluationView,
     EventView,
     HoldView,
+    LimitField,
     LimitView,
     LineView,
     PhaseView,
     Problem,
     ReceiptView,
     RunView,
+    SettingView,
+    SuiteView,
+    TaskResult,
+    TokenView,
 )
 
 # fragments (fragments/<name>.html), also sent over the stream
@@ -178,38 +187,6 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteTaskView:
-    id: str  #: "family/task"
-    agent: str
-    limits: str  #: "wall 20 s, memory 256 MiB", "" for the defaults
-    policy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteView:
-    name: str
-    title: str
-    description: str
-    tasks: tuple[SuiteTaskView, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentView:
-    name: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitField:
-    """An input named `limits.<name>`; empty means the suite's own."""
-
-    name: str
-    label: str
-    default: str  #: as a person writes it: "10m", "512m", "1"
-    hint: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NewForm:
     """What was written, to fill the form again. Inputs: suite, task (many), agent, model, epochs, policy, limits.*"""
 
@@ -239,20 +216,6 @@ class NewPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationView:
-    id: int
-    suite: str
-    agent: str  #: "" : each task's own
-    model: str
-    epochs: int
-    actor: str
-    created_at: float
-    runs: int
-    ended: int
-    done: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationsPage:
     """pages/evaluations.html, GET /evaluations"""
 
@@ -261,17 +224,6 @@ class EvaluationsPage:
     frame: Frame
     evaluations: tuple[EvaluationView, ...]
     older: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskResult:
-    """A row of the results: one task over its epochs."""
-
-    task_id: str
-    agent: str
-    runs: tuple[RunView, ...]
-    scored: int
-    mean: float | None  #: over scored runs only; None without any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,23 +254,6 @@ class AlertsPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """A fact of system health."""
-
-    label: str
-    value: str
-    good: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingView:
-    variable: str  #: "CRUCIBLE_SLOTS"
-    value: str
-    changed: bool
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPage:
     """pages/health.html, GET /health"""
 
@@ -331,16 +266,6 @@ class HealthPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEntryView:
-    id: int
-    at: float
-    actor: str
-    action: str
-    subject: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPage:
     """pages/audit.html, GET /audit"""
 
@@ -349,15 +274,6 @@ class AuditPage:
     frame: Frame
     entries: tuple[AuditEntryView, ...]
     older: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenView:
-    id: int
-    name: str
-    created_at: float
-    expires_at: float | None
-    last_used_at: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

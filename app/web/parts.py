@@ -160,3 +160,96 @@ class Problem:
     what: str
     where: str = ""
     todo: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteTaskView:
+    id: str  #: "family/task"
+    agent: str
+    limits: str  #: "wall 20 s, memory 256 MiB", "" for the defaults
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteView:
+    name: str
+    title: str
+    description: str
+    tasks: tuple[SuiteTaskView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitField:
+    """An input named `limits.<name>`; empty means the suite's own."""
+
+    name: str
+    label: str
+    default: str  #: as a person writes it: "10m", "512m", "1"
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationView:
+    id: int
+    suite: str
+    agent: str  #: "" : each task's own
+    model: str
+    epochs: int
+    actor: str
+    created_at: float
+    runs: int
+    ended: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """A row of the results: one task over its epochs."""
+
+    task_id: str
+    agent: str
+    runs: tuple[RunView, ...]
+    scored: int
+    mean: float | None  #: over scored runs only; None without any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A fact of system health."""
+
+    label: str
+    value: str
+    good: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingView:
+    variable: str  #: "CRUCIBLE_SLOTS"
+    value: str
+    changed: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntryView:
+    id: int
+    at: float
+    actor: str
+    action: str
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenView:
+    id: int
+    name: str
+    created_at: float
+    expires_at: float | None
+    last_used_at: float | None
