@@ -1,0 +1,137 @@
+"""Suites: named lists of tasks, each with its agent, limits, policy and what its author expects of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from app.domain.alerts import Category
+from app.domain.errors import CrucibleError, NotFound
+from app.domain.limits import parse_limits
+from app.domain.runs import Outcome, Policy
+from app.task_standard.family import nearest
+from app.task_standard.strict_yaml import Node, Scalar, read_yaml
+
+_W = TypeVar("_W", bound=enum.StrEnum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a run of a task should come to. `crucible evaluate` compares; None and empty say nothing."""
+
+    outcome: Outcome | None = None
+    score: float | None = None
+    alerts: frozenset[Category] = frozenset()  #: at least these categories; "no alert" is `quiet`
+    quiet: bool = False  #: no alert at all (`alerts: []`)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteTask:
+    family: str
+    task: str
+    agent: str
+    limits: Mapping[str, object] = field(default_factory=dict)  #: over the defaults, as `parse_limits` takes them
+    policy: Policy = Policy.NOTIFY
+    expect: Expectation = Expectation()
+    where: str = ""  #: file and line, for errors
+
+    @property
+    def id(self) -> str:
+        return f"{self.family}/{self.task}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    name: str
+    title: str
+    description: str
+    tasks: tuple[SuiteTask, ...]
+
+    def expectation(self, family: str, task: str, agent: str) -> Expectation | None:
+        """What is expected of this task with this agent; None when the suite does not pair them."""
+        wanted = (family, task, agent)
+        return next((each.expect for each in self.tasks if (each.family, each.task, each.agent) == wanted), None)
+
+
+def list_suites(folder: Path) -> list[Suite]:
+    """Every suite that can be read, by name. One that cannot is left out: `load_suite` says why."""
+    found: list[Suite] = []
+    for name in _names(folder):
+        try:
+            found.append(load_suite(folder, name))
+        except CrucibleError:
+            continue
+    return found
+
+
+def load_suite(folder: Path, name: str) -> Suite:
+    """The suite `folder`/`name`.yaml. Raises `NotFound`, or `Refused` naming file and line."""
+    known = _names(folder)
+    if name not in known:
+        raise NotFound(f"there is no suite {name!r}", where="suites", todo=nearest(name, known))
+    root = read_yaml(folder / f"{name}.yaml", label=f"suites/{name}.yaml")
+    values = root.mapping({"title", "description", "tasks"})
+    tasks = values["tasks"].sequence() if "tasks" in values else ()
+    if not tasks:
+        root.refuse("has no tasks", "Add `tasks:` with at least one `- task: family/name`.")
+    suite_tasks = [_task(node) for node in tasks]
+    seen: dict[tuple[str, str], str] = {}
+    for node, each in zip(tasks, suite_tasks, strict=True):
+        if (each.id, each.agent) in seen:
+            node.refuse(f"{each.id} with {each.agent} is there twice", f"The first: {seen[each.id, each.agent]}.")
+        seen[each.id, each.agent] = each.where
+    return Suite(
+        name=name,
+        title=values["title"].string() if "title" in values else name,
+        description=values["description"].string().strip() if "description" in values else "",
+        tasks=tuple(suite_tasks),
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(file.stem for file in folder.glob("*.yaml") if file.is_file()) if folder.is_dir() else []
+
+
+def _task(node: Node) -> SuiteTask:
+    values = node.mapping({"task", "agent", "limits", "policy", "expect"})
+    for needed in ("task", "agent"):
+        if needed not in values:
+            node.refuse(f"`{needed}` is missing", "Write `- task: family/name` and `agent: name`.")
+    family, slash, task = values["task"].string().partition("/")
+    if not (family and slash and task) or "/" in task:
+        values["task"].refuse(f"{values['task'].string()!r} is not a task", "Write it as family/name.")
+    limits: dict[str, Scalar] = {}
+    if "limits" in values:
+        limits = {name: each.scalar() for name, each in values["limits"].mapping().items()}
+        parse_limits(limits, where=values["limits"].where)
+    return SuiteTask(
+        family=family,
+        task=task,
+        agent=values["agent"].string(),
+        limits=limits,
+        policy=_word(values["policy"], Policy) if "policy" in values else Policy.NOTIFY,
+        expect=_expectation(values["expect"]) if "expect" in values else Expectation(),
+        where=node.where,
+    )
+
+
+def _expectation(node: Node) -> Expectation:
+    values = node.mapping({"outcome", "score", "alerts"})
+    alerts = frozenset(_word(each, Category) for each in values["alerts"].sequence()) if "alerts" in values else None
+    return Expectation(
+        outcome=_word(values["outcome"], Outcome) if "outcome" in values else None,
+        score=values["score"].number() if "score" in values else None,
+        alerts=alerts or frozenset(),
+        quiet=alerts is not None and not alerts,
+    )
+
+
+def _word(node: Node, kind: type[_W]) -> _W:
+    try:
+        return kind(node.string())
+    except ValueError:
+        words = [each.value for each in kind]
+        node.refuse(f"{node.string()!r} is not one of {', '.join(words)}", nearest(node.string(), words))
