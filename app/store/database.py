@@ -1,28 +1,169 @@
-"""The open database: many readers, one writer at a time."""
+"""The open database: many readers, one writer at a time. The only module that knows SQLite from PostgreSQL."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-from typing import Self
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.domain.errors import Unavailable
+from app.store import schema
+from app.store.failures import explained, mapped
+
+#: Readers at once; on SQLite each is a connection with a thread of its own. More wait their turn.
+READERS = 4
+#: Seconds a statement waits for a lock another process holds (a backup, a stray shell), then `Broken`.
+BUSY_SECONDS = 5.0
+#: Seconds to wait for a free reader before `Broken`.
+POOL_SECONDS = 30.0
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+
+_PRAGMAS = (
+    # Readers never wait for the writer, nor the writer for readers.
+    "PRAGMA journal_mode = WAL",
+    # A power cut may lose the last commits, never the database; a killed process loses nothing.
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}",
+    # After a burst the log file shrinks back to this.
+    f"PRAGMA journal_size_limit = {64 * 1024 * 1024}",
+    f"PRAGMA cache_size = {-8 * 1024}",
+    "PRAGMA temp_store = MEMORY",
+    # Some builds overwrite what is deleted; merging chunks deletes all the time.
+    "PRAGMA secure_delete = FAST",
+)
+
+
+def sqlite_url(folder: Path) -> str:
+    """The URL of the database in a data folder."""
+    return URL.create("sqlite+aiosqlite", database=str(folder / "crucible.db")).render_as_string(hide_password=False)
 
 
 class Database:
     """SQLite (WAL) by default, PostgreSQL by URL. Open with `Database.open`, close with `close`."""
 
+    def __init__(self, writer: AsyncEngine, readers: AsyncEngine) -> None:
+        self._writer = writer
+        self._readers = readers
+        # A lock of our own, so that waiting writers queue in order instead of polling the file's lock.
+        self._one_writer = asyncio.Lock()
+
     @classmethod
     async def open(cls, url: str) -> Self:
-        """Connect and migrate to the newest schema (Alembic). Raises `Unavailable` with what to do."""
-        raise NotImplementedError
+        """Connect and migrate to the newest schema. A SQLite file and its folder are made, for their owner only.
+
+        Raises `Unavailable` with what to do.
+        """
+        with mapped("the database cannot be opened", into=Unavailable):
+            place = _parsed(url)
+            if place.get_backend_name() == "sqlite":
+                await asyncio.to_thread(_prepare_file, Path(place.database or ""))
+            db = cls(_engine(place, writer=True), _engine(place, writer=False))
+            try:
+                await schema.migrate(db._readers, lambda: _engine(place, writer=True))
+            except BaseException:
+                await db.close()
+                raise
+            return db
+
+    @asynccontextmanager
+    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        async with engine.connect() as connection, connection.begin():
+            yield connection
 
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection for reading; sees one consistent state."""
-        raise NotImplementedError
+        """A connection for reading; sees one consistent state. Raises `Broken` when it cannot."""
+        return self._reading()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with mapped("the record cannot be read"):
+            async with self._transaction(self._readers) as connection:
+                yield connection
 
     def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """The writer: BEGIN IMMEDIATE under one asyncio lock; commits at the end, rolls back on an error."""
-        raise NotImplementedError
+        """The writer: BEGIN IMMEDIATE under one asyncio lock; commits at the end, rolls back on an error.
+
+        Raises `Broken` when it cannot be stored; nothing of the block is stored then.
+        """
+        return self._writing()
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        with mapped("the record cannot be written"):
+            async with self._one_writer, self._transaction(self._writer) as connection:
+                yield connection
 
     async def close(self) -> None:
-        raise NotImplementedError
+        """Close all connections. Nothing may be under way."""
+        with mapped("the database cannot be closed"):
+            await self._readers.dispose()
+            # Last, so that SQLite folds its write-ahead log into the file.
+            await self._writer.dispose()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        place = make_url(url)
+    except SQLAlchemyError as error:
+        raise Unavailable(
+            f"{explained(error)}. Write the database as sqlite:////folder/crucible.db or postgresql://user@host/name."
+        ) from None
+    if place.drivername in _DRIVERS:
+        place = place.set(drivername=_DRIVERS[place.drivername])
+    if place.drivername not in _DRIVERS.values():
+        raise Unavailable(f"there is no support for {place.drivername!r} databases. Use sqlite or postgresql.")
+    if place.get_backend_name() == "sqlite" and place.database in {None, "", ":memory:"}:
+        raise Unavailable("a SQLite database needs a file: many connections share it. Name one in the URL.")
+    return place
+
+
+def _prepare_file(path: Path) -> None:
+    # The record holds what dangerous agents printed and who may sign in: for its owner only. SQLite gives its
+    # companion files (-wal, -shm) the mode of the database.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+
+
+def _engine(place: URL, *, writer: bool) -> AsyncEngine:
+    size = 1 if writer else READERS
+    if place.get_backend_name() == "sqlite":
+        engine = create_async_engine(
+            place, pool_size=size, max_overflow=0, pool_timeout=POOL_SECONDS, pool_reset_on_return=None,
+            # The driver must not begin transactions by itself: we say which kind.
+            connect_args={"isolation_level": None},
+        )
+        event.listen(engine.sync_engine, "connect", _set_pragmas)
+        event.listen(engine.sync_engine, "begin", _begin_immediate if writer else _begin)
+        return engine
+    # A snapshot for readers as SQLite gives it; the writer locks the rows it changes.
+    level: Any = "READ COMMITTED" if writer else "REPEATABLE READ"
+    return create_async_engine(
+        place, pool_size=size, max_overflow=0, pool_timeout=POOL_SECONDS, pool_pre_ping=True, isolation_level=level
+    )
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # The write lock at once: a transaction that reads first and then writes could fail half-way otherwise.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

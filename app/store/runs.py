@@ -4,22 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from app.domain.runs import Evaluation, EvaluationRequest, Outcome, Phase, PlannedRun, Run, RunState
+from sqlalchemy import ColumnElement, func, insert, update
+from sqlalchemy import select as sql_select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.errors import NotFound
+from app.domain.events import Event, PhaseEntered, RunEnded, RunQueued, Scored, StateChanged, event_to_json
+from app.domain.runs import (
+    TRANSITIONS,
+    Evaluation,
+    EvaluationRequest,
+    Outcome,
+    Phase,
+    PlannedRun,
+    Run,
+    RunState,
+)
 from app.domain.scores import Score
+from app.store import events, tables
 from app.store.database import Database
+from app.store.rows import EVALUATIONS, RUNS, as_evaluation, as_run, planned_values, request_values
 
 
 async def submit(
     db: Database, request: EvaluationRequest, planned: Sequence[PlannedRun], *, actor: str, at: float,
     retry_of: int | None = None,
 ) -> tuple[Evaluation, list[Run]]:
-    """Record the evaluation and queue its runs (each with a RunQueued event), all or nothing."""
-    raise NotImplementedError
+    """Record the evaluation and queue its runs (each with a RunQueued event), all or nothing.
+
+    Runs come back, and get their ids, in the order planned. Raises `NotFound` when `retry_of` is no run.
+    """
+    async with db.writing() as connection:
+        if retry_of is not None:
+            await _require(connection, retry_of)
+        evaluation = await connection.scalar(
+            insert(tables.evaluations)
+            .values({**request_values(request), "actor": actor, "created_at": at})
+            .returning(tables.evaluations.c.id)
+        )
+        ids: Sequence[int] = []
+        if planned:
+            common = {"evaluation": evaluation, "created_at": at, "retry_of": retry_of}
+            ids = (
+                await connection.scalars(
+                    insert(tables.runs).returning(tables.runs.c.id, sort_by_parameter_order=True),
+                    [{**planned_values(each), **common} for each in planned],
+                )
+            ).all()
+            queued = event_to_json(RunQueued(actor=actor))
+            zero = {"lines": 0, "bytes": 0, "tail_after": 0, "tail_chunks": 0, "tail_weight": 0}
+            await connection.execute(insert(tables.progress), [{"run": run, "events": 1, **zero} for run in ids])
+            await connection.execute(
+                insert(tables.events), [{"run": run, "seq": 1, "at": at, "line": 0, "data": queued} for run in ids]
+            )
+        made = (await connection.execute(EVALUATIONS.where(tables.evaluations.c.id == evaluation))).one()
+        rows = await connection.execute(
+            RUNS.where(tables.runs.c.evaluation == evaluation).order_by(tables.runs.c.id)
+        )
+        return as_evaluation(made), [as_run(row) for row in rows]
 
 
 async def get(db: Database, run: int) -> Run:
     """Raises `NotFound`."""
-    raise NotImplementedError
+    async with db.reading() as connection:
+        row = (await connection.execute(RUNS.where(tables.runs.c.id == run))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no run {run}")
+    return as_run(row)
 
 
 async def select(
@@ -27,17 +78,35 @@ async def select(
     ended_after: float | None = None, before: int | None = None, limit: int = 200, oldest_first: bool = False,
 ) -> list[Run]:
     """Newest first unless asked. `before`: ids below it, for paging."""
-    raise NotImplementedError
+    table = tables.runs.c
+    conditions: list[ColumnElement[bool]] = []
+    if states is not None:
+        conditions.append(table.state.in_([state.value for state in states]))
+    if evaluation is not None:
+        conditions.append(table.evaluation == evaluation)
+    if ended_after is not None:
+        conditions.append(table.ended_at > ended_after)
+    if before is not None:
+        conditions.append(table.id < before)
+    order = table.id.asc() if oldest_first else table.id.desc()
+    async with db.reading() as connection:
+        rows = await connection.execute(RUNS.where(*conditions).order_by(order).limit(limit))
+        return [as_run(row) for row in rows]
 
 
 async def counts(db: Database) -> Mapping[RunState, int]:
     """How many runs are in each state; every state is a key."""
-    raise NotImplementedError
+    state = tables.runs.c.state
+    async with db.reading() as connection:
+        rows = (await connection.execute(sql_select(state, func.count().label("number")).group_by(state))).all()
+    found = {row.state: row.number for row in rows}
+    return {each: found.get(each.value, 0) for each in RunState}
 
 
 async def next_queued(db: Database) -> Run | None:
     """The queued run with the lowest id."""
-    raise NotImplementedError
+    queued = await select(db, states={RunState.QUEUED}, limit=1, oldest_first=True)
+    return queued[0] if queued else None
 
 
 async def transition(
@@ -46,35 +115,91 @@ async def transition(
 ) -> bool:
     """The only writer of state: UPDATE … WHERE id AND state = before. False: someone was first, read again.
 
-    Records StateChanged (and RunEnded) in the same transaction, sets started_at / ended_at. `outcome` exactly when
-    `after` is ENDED. Raises `ValueError` for a step TRANSITIONS does not have.
+    Records StateChanged (and RunEnded) in the same transaction, sets started_at (on leaving the queue for a slot) and
+    ended_at. `outcome` exactly when `after` is ENDED. Raises `ValueError` for a step TRANSITIONS does not have, and
+    `NotFound`.
     """
-    raise NotImplementedError
+    if (before, after) not in TRANSITIONS:
+        raise ValueError(f"a run cannot go from {before} to {after}")
+    if (outcome is not None) != (after is RunState.ENDED):
+        raise ValueError(f"an outcome belongs to {RunState.ENDED} and to nothing else, not {outcome!r} to {after}")
+    changes: dict[str, object] = {"state": after.value}
+    told: list[Event] = [StateChanged(before=before.value, after=after.value)]
+    if after is RunState.STARTING:
+        changes["started_at"] = at
+    if outcome is not None:
+        changes |= {"ended_at": at, "outcome": outcome.value, "detail": detail}
+        told.append(RunEnded(outcome=outcome.value, detail=detail))
+    async with db.writing() as connection:
+        table = tables.runs
+        changed = await connection.execute(
+            update(table).where(table.c.id == run, table.c.state == before.value).values(changes)
+        )
+        if changed.rowcount == 0:
+            await _require(connection, run)
+            return False
+        await events.record(connection, run, told, at=at)
+        return True
 
 
 async def enter_phase(db: Database, run: int, phase: Phase, *, at: float) -> None:
-    """Sets the phase and records PhaseEntered."""
-    raise NotImplementedError
+    """Sets the phase and records PhaseEntered. Raises `NotFound`."""
+    async with db.writing() as connection:
+        await _change(connection, run, phase=phase.value)
+        await events.record(connection, run, [PhaseEntered(phase=phase.value)], at=at)
 
 
 async def set_instructions(db: Database, run: int, text: str) -> None:
-    raise NotImplementedError
+    """Raises `NotFound`."""
+    async with db.writing() as connection:
+        await _change(connection, run, instructions=text)
 
 
 async def set_submission(db: Database, run: int, text: str) -> None:
-    raise NotImplementedError
+    """Raises `NotFound`."""
+    async with db.writing() as connection:
+        await _change(connection, run, submission=text)
 
 
 async def set_score(db: Database, run: int, score: Score, *, where: str, at: float) -> None:
-    """Sets the score and records Scored."""
-    raise NotImplementedError
+    """Sets the score and records Scored. Raises `NotFound`."""
+    async with db.writing() as connection:
+        await _change(
+            connection,
+            run,
+            score_status=score.status.value,
+            score_value=score.value,
+            score_explanation=score.explanation,
+        )
+        await events.record(
+            connection, run, [Scored(status=score.status.value, value=score.value, where=where)], at=at
+        )
 
 
 async def evaluations(db: Database, *, before: int | None = None, limit: int = 50) -> list[Evaluation]:
     """Newest first."""
-    raise NotImplementedError
+    query = EVALUATIONS.order_by(tables.evaluations.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(tables.evaluations.c.id < before)
+    async with db.reading() as connection:
+        return [as_evaluation(row) for row in await connection.execute(query)]
 
 
 async def evaluation(db: Database, evaluation: int) -> Evaluation:
     """Raises `NotFound`."""
-    raise NotImplementedError
+    async with db.reading() as connection:
+        row = (await connection.execute(EVALUATIONS.where(tables.evaluations.c.id == evaluation))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no evaluation {evaluation}")
+    return as_evaluation(row)
+
+
+async def _change(connection: AsyncConnection, run: int, **values: object) -> None:
+    changed = await connection.execute(update(tables.runs).where(tables.runs.c.id == run).values(values))
+    if changed.rowcount == 0:
+        raise NotFound(f"there is no run {run}")
+
+
+async def _require(connection: AsyncConnection, run: int) -> None:
+    if await connection.scalar(sql_select(tables.runs.c.id).where(tables.runs.c.id == run)) is None:
+        raise NotFound(f"there is no run {run}")

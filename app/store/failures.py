@@ -1,0 +1,45 @@
+"""The one place where the database's errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.domain.errors import Broken, CrucibleError, Unavailable
+
+#: (part of the database's words, what to do about it)
+_ADVICE = (
+    ("disk is full", "Free space on the disk of the data folder; nothing of this was stored."),
+    ("readonly database", "Make the data folder and the files in it writable for the server's user."),
+    ("unable to open", "Check that the data folder exists and that the server's user may write in it."),
+    ("is locked", "Another process holds the database: end it. One server process per data folder."),
+    ("malformed", "The database file is damaged: stop the server and restore a copy."),
+    ("not a database", "The file is no database or is damaged: move it away or restore a copy."),
+    ("disk i/o error", "The disk of the data folder fails or went away: check it."),
+)
+
+
+def explained(error: BaseException) -> str:
+    """What happened, in one line: the database's own words, and what to do."""
+    # The statement and its parameters stay out: they hold what the agent printed.
+    words = " ".join(str(getattr(error, "orig", None) or error).split())[:300] or type(error).__name__
+    advice = next((todo for part, todo in _ADVICE if part in words.lower()), "")
+    return f"{words}. {advice}".rstrip()
+
+
+@contextmanager
+def mapped(doing: str, *, into: type[CrucibleError] = Broken) -> Iterator[None]:
+    """No error of SQLAlchemy or of the driver below passes this: it leaves as `into`."""
+    try:
+        yield
+    except CrucibleError:
+        raise
+    except SQLAlchemyError as error:
+        raise into(f"{doing}: {explained(error)}") from error
+    except (OSError, OverflowError) as error:
+        raise into(f"{doing}: {explained(error)}") from error
+
+
+__all__ = ["Broken", "Unavailable", "explained", "mapped"]
