@@ -23,22 +23,20 @@ def setting(default: object, text: str) -> typing.Any:
 class Settings:
     """Every field is the environment variable CRUCIBLE_<NAME IN CAPITALS>."""
 
-    data: Path = setting(
-        Path("data"), "Folder of the database, the server lock and the sign-in secret. One server process per folder."
-    )
+    data: Path = setting(Path("data"), "Folder of the database and the server lock. One server process per folder.")
     host: str = setting("127.0.0.1", "Address to listen on. The default is reachable from this machine only.")
     port: int = setting(8700, "TCP port to listen on.")
     allowed_hosts: str = setting(
-        "localhost,127.0.0.1,[::1]", "Comma-separated host names a request may carry. Add the public name behind a proxy."
+        "localhost,127.0.0.1,[::1]", "Host names a request may carry, with commas. Add the public name behind a proxy."
     )
     secure_cookies: bool = setting(
-        False, "Mark session cookies Secure and use the __Host- prefix. Turn on behind HTTPS; off by default for localhost."
+        False, "Mark session cookies Secure, with the __Host- prefix. Turn on behind HTTPS; off for localhost."
     )
     database: str = setting("", "SQLAlchemy URL of the database. Empty: SQLite in the data folder.")
     docker_host: str = setting(
         "", "Engine address as the docker command takes it. Empty: DOCKER_HOST, or the local socket."
     )
-    base_image: str = setting("crucible-base:current", "Image every task image is built from. Made by scripts/bootstrap.")
+    base_image: str = setting("crucible-base:current", "Image task images are built from. scripts/bootstrap makes it.")
     runtime: str = setting("", "Engine runtime for sandboxes (runc, runsc). Empty: the engine's default.")
     suites: Path = setting(ROOT / "suites", "Folder of suites, families and agents.")
     slots: int = setting(4, "Runs at once. Four keeps a two-core machine responsive; raise with cores and memory.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox_runner.driver import Driver, Sandbox, SandboxError
@@ -22,10 +23,18 @@ class NotDead(SandboxError):
     """The sandbox could not be proven dead in the given time."""
 
 
-async def kill_until_verified(driver: Driver, sandbox: Sandbox, *, within: float = 60.0, again: float = 2.0) -> Death:
+async def kill_until_verified(
+    driver: Driver,
+    sandbox: Sandbox,
+    *,
+    within: float = 60.0,
+    again: float = 2.0,
+    on_sent: Callable[[], None] | None = None,
+) -> Death:
     """Kill, read that nothing is left, remove, read that it is gone; again until all is true.
 
-    Raises `NotDead` after `within` seconds. An error of one attempt is a reason for the next, never for giving up.
+    `on_sent` is called after each kill that was sent. Raises `NotDead` after `within` seconds. An error of one attempt
+    is a reason for the next, never for giving up.
     """
     begun = time.monotonic()
     dead_after: float | None = None
@@ -36,6 +45,8 @@ async def kill_until_verified(driver: Driver, sandbox: Sandbox, *, within: float
         try:
             if dead_after is None:
                 await driver.kill(sandbox)
+                if on_sent is not None:
+                    on_sent()
                 if not await _none_alive(driver, sandbox, again):
                     continue
                 dead_after = time.monotonic() - begun

@@ -54,7 +54,7 @@ def parse_limits(values: Mapping[str, object], *, base: RunLimits | None = None,
         number = _number(name, value, where)
         low, high = BOUNDS[name]
         if not low <= number <= high:
-            raise Refused(f"{name} is {value}, outside {low:g} to {high:g}", where=where, todo="Choose a value between.")
+            raise Refused(f"{name} is {value}", where=where, todo=f"Choose a value from {low:g} to {high:g}.")
         changes[name] = number if name == "cpus" else int(number)
     limits = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
     if limits.disk_bytes > limits.memory_bytes:
@@ -74,5 +74,6 @@ def _number(name: str, value: object, where: str) -> float:
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([a-zA-Z]?)(?:i?[bB])?\s*", value)
     units = _TIMES if name.endswith("_seconds") else _UNITS if name.endswith("_bytes") else {"": 1}
     if match is None or match[2].lower() not in units:
-        raise Refused(f"{name} cannot be read from {value!r}", where=where, todo='Write for example 600, "10m" or "512m".')
+        todo = 'Write for example 600, "10m" or "512m".'
+        raise Refused(f"{name} cannot be read from {value!r}", where=where, todo=todo)
     return float(match[1]) * units[match[2].lower()]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Bell:
-    """One reader's ear: which runs rang since it last looked. Bounded by the number of runs, however slow the reader."""
+    """One reader's ear: which runs rang since it last looked. Bounded by the number of runs."""
 
     def __init__(self) -> None:
         self._rung: set[int] = set()

@@ -1,0 +1,59 @@
+"""Whether the container engine answers, and since when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sandbox_runner.driver import Driver, SandboxError
+
+#: Seconds between looks while it answers, and while it does not.
+CALM, WORRIED = 5.0, 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """`text` names the engine and its version, or says what is wrong. `since` is unix seconds."""
+
+    reachable: bool
+    text: str
+    since: float
+
+
+class EngineWatch:
+    """Looks at the engine for ever; tells when it comes and goes."""
+
+    def __init__(self, driver: Driver, changed: Callable[[EngineStatus], Awaitable[None]]) -> None:
+        self._driver = driver
+        self._changed = changed
+        self._look_now = asyncio.Event()
+        self.status = EngineStatus(reachable=False, text="not asked yet", since=time.time())
+
+    def look_now(self) -> None:
+        """Something failed: do not wait for the next turn."""
+        self._look_now.set()
+
+    async def look(self) -> None:
+        """One look. Calls `changed` when it differs from the last."""
+        try:
+            engine = await self._driver.check()
+        except SandboxError as error:
+            reachable, text = False, str(error)
+        else:
+            reachable, text = True, f"{engine.name} {engine.version}"
+        if reachable != self.status.reachable or text != self.status.text:
+            since = time.time() if reachable != self.status.reachable else self.status.since
+            self.status = EngineStatus(reachable=reachable, text=text, since=since)
+            await self._changed(self.status)
+
+    async def run(self) -> None:
+        while True:
+            await self.look()
+            try:
+                await asyncio.wait_for(self._look_now.wait(), CALM if self.status.reachable else WORRIED)
+            except TimeoutError:
+                continue
+            self._look_now.clear()
+            await asyncio.sleep(0.2)

@@ -1,0 +1,70 @@
+"""What the supervisor holds in memory about a run that is not ended."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from app.domain.runs import Outcome, Run
+from app.domain.stops import Receipt, StopKind, StopReason
+from sandbox_runner.driver import Sandbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ended, for the record."""
+
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class StopRequest:
+    """An accepted stop. The first one decides the outcome; later ones wait for the same death."""
+
+    kind: StopKind
+    reason: StopReason
+    received_at: float  #: unix seconds
+    begun: float  #: monotonic
+    acted_ms: float | None = None
+    dead_ms: float | None = None
+    receipt: Receipt | None = None
+    recorded: asyncio.Event = field(default_factory=asyncio.Event)  #: the receipt is there
+
+    @property
+    def ending(self) -> Ending:
+        outcome = Outcome.EMERGENCY_STOPPED if self.kind is StopKind.EMERGENCY else Outcome.STOPPED
+        who = f"{self.reason.source.value} {self.reason.actor}"
+        return Ending(
+            outcome=outcome, detail=f"stopped by {who}" + (f": {self.reason.text}" if self.reason.text else "")
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveRun:
+    """One run under way. Only its owner task and the stop lane change it; all on one event loop."""
+
+    run: Run
+    attempt: asyncio.Task[Ending] | None = None
+    sandboxes: dict[str, Sandbox] = field(default_factory=dict)  #: every one not yet proven gone
+    agent_sandbox: Sandbox | None = None  #: the one a freeze acts on
+    stop: StopRequest | None = None
+    thawed: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while frozen
+    no_start: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while a sandbox is being started
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    abandoned: bool = False  #: a shutdown leaves it to its keeper
+    dead: asyncio.Event = field(default_factory=asyncio.Event)  #: a stop's death is proven
+    #: moving a run between running and frozen is one thing at a time; a stop never takes this
+    freezing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.thawed.set()
+        self.no_start.set()
+
+    @property
+    def id(self) -> int:
+        return self.run.id
+
+    @property
+    def frozen(self) -> bool:
+        return not self.thawed.is_set()

@@ -1,0 +1,262 @@
+"""A sandbox in use: jobs run one after another over its relay, reconnecting while the sandbox lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Self
+
+from app.domain.errors import Broken
+from app.domain.events import OutputLost, RelayReconnected
+from app.store import events
+from app.store.database import Database
+from app.supervision.live_run import LiveRun
+from app.supervision.recorder import Intake, LinesSeen, Recorder
+from sandbox_runner.driver import (
+    Driver,
+    EngineUnreachable,
+    JobEnded,
+    JobStarted,
+    OutputChunk,
+    Relay,
+    Relayed,
+    RelayLost,
+    Sandbox,
+    SandboxError,
+    SandboxGone,
+    Stream,
+)
+from sandbox_runner.spec import Job
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a root operation's output that are stored; the rest is counted as lost.
+OPERATION_OUTPUT = 1024 * 1024
+FEED_PIECE = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOutcome:
+    """How a job ended, with what it wrote on its result pipe (cut at the asked size)."""
+
+    code: int
+    reason: str
+    result: bytes
+    result_cut: bool
+
+
+class SandboxEnded(Exception):
+    """The sandbox is not there any more, though nobody here ended it."""
+
+
+class OutputLimitReached(Exception):
+    """The job printed more than it may."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenSandbox:
+    """Made by `open_sandbox`; an async context manager. Leaving it stores what was taken, and ends nothing."""
+
+    sandbox: Sandbox
+    live: LiveRun
+    driver: Driver
+    recorder: Recorder
+    db: Database
+    intake: Intake
+    grace_seconds: float
+    _relay: Relay | None = None
+    _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+        await self.recorder.close(self.intake)
+
+    async def run(
+        self,
+        job: Job,
+        *,
+        feed: bytes | None = None,
+        result_limit: int = 1024 * 1024,
+        output_limit: int = OPERATION_OUTPUT,
+        cut_is_error: bool = False,
+        within: float | None = None,
+    ) -> JobOutcome:
+        """Run one job to its end. A job the keeper already knows (after an adoption) is not started again.
+
+        Raises `Broken` when it takes longer than `within`, `OutputLimitReached` when `cut_is_error` and it prints more
+        than `output_limit`, `SandboxEnded` when the sandbox is gone.
+        """
+        relay = self._require()
+        if self._over(job.id):
+            return JobOutcome(code=relay.state.jobs[job.id] or 0, reason="", result=b"", result_cut=False)
+        try:
+            async with asyncio.timeout(within), asyncio.TaskGroup() as group:
+                if job.id not in relay.state.jobs:
+                    await relay.run(job)
+                feeding = (
+                    group.create_task(self._feed(job.id, feed), name=f"run {self.live.id}: feed {job.name}")
+                    if feed is not None
+                    else None
+                )
+                outcome = await self._listen(job, result_limit, output_limit, cut_is_error)
+                if feeding is not None:
+                    feeding.cancel()  # A job that ended reads no more.
+            return outcome
+        except TimeoutError:
+            raise Broken(f"{job.name} took longer than {within:.0f} s") from None
+        except BaseExceptionGroup as group_error:
+            raise _first(group_error) from group_error
+
+    def _over(self, job: int) -> bool:
+        """Whether the job ended before this relay was opened and its end was already taken."""
+        state = self._require().state
+        if state.jobs.get(job) is None:
+            return False
+        return state.produced <= self.intake.stored or max(state.jobs) > job
+
+    def _require(self) -> Relay:
+        if self._relay is None:
+            raise RelayLost("the relay is not open")
+        return self._relay
+
+    async def _feed(self, job: int, data: bytes) -> None:
+        relay = self._require()
+        for start in range(0, len(data), FEED_PIECE):
+            await relay.feed(job, data[start : start + FEED_PIECE])
+        await relay.feed(job, b"")
+
+    async def _listen(self, job: Job, result_limit: int, output_limit: int, cut_is_error: bool) -> JobOutcome:
+        result = bytearray()
+        cut = False
+        lost = 0
+        begun_with = self.intake.bytes_taken
+        async with contextlib.aclosing(self._relayed()) as all_relayed:
+            async for relayed in all_relayed:
+                room = output_limit - (self.intake.bytes_taken - begun_with)
+                match relayed:
+                    case OutputChunk(stream=Stream.RESULT):
+                        space = result_limit - len(result)
+                        cut = cut or len(relayed.data) > space
+                        result += relayed.data[:space]
+                        self._take(relayed, keep=False)
+                    case OutputChunk():
+                        keep = len(relayed.data) <= room
+                        lost += 0 if keep else len(relayed.data)
+                        self._take(relayed, keep=keep)
+                        if not keep and cut_is_error:
+                            await self._note_loss(lost, "output limit")
+                            raise OutputLimitReached
+                    case JobStarted():
+                        self._take(relayed, keep=False)
+                    case JobEnded(job=ended):
+                        self.intake.flush()
+                        self._take(relayed, keep=False)
+                        if ended == job.id:
+                            await self._note_loss(lost, f"{job.name} printed more than {output_limit} bytes")
+                            return JobOutcome(
+                                code=relayed.code, reason=relayed.reason, result=bytes(result), result_cut=cut
+                            )
+        raise AssertionError("an endless iteration ended")
+
+    def _take(self, relayed: Relayed, *, keep: bool) -> None:
+        self.intake.take(relayed, keep=keep)
+        self.recorder.wake()
+
+    async def _note_loss(self, lost: int, why: str) -> None:
+        if lost:
+            await events.append(self.db, self.live.id, OutputLost(bytes=lost, why=why), at=time.time())
+
+    async def _relayed(self) -> AsyncGenerator[Relayed, None]:
+        """What the keeper relays, each byte once, over as many connections as it takes."""
+        while True:
+            try:
+                async for relayed in self._require():
+                    yield relayed
+            except RelayLost as lost:
+                log.info("run %d: relay lost: %s", self.live.id, lost)
+            await self._reconnect()
+
+    async def _connect(self) -> None:
+        await self.live.thawed.wait()  # A frozen keeper cannot answer.
+        relay = await self._stack.enter_async_context(self.driver.relay(self.sandbox, acknowledged=self.intake.stored))
+        self._relay = relay
+        self.intake.relay = relay
+
+    async def _reconnect(self) -> None:
+        """Until the keeper answers again, or its sandbox is known to have ended."""
+        self.intake.relay = None
+        self._relay = None
+        await self._stack.aclose()
+        await self._settle()
+        until = time.monotonic() + self.grace_seconds + 10.0
+        while True:
+            if await self._ended():
+                raise SandboxEnded
+            try:
+                await self._connect()
+            except SandboxGone:
+                raise SandboxEnded from None
+            except SandboxError as error:
+                if time.monotonic() > until:
+                    raise SandboxEnded from error
+                await asyncio.sleep(0.5)
+            else:
+                note = RelayReconnected(resumed_at=self.intake.stored)
+                await events.append(self.db, self.live.id, note, at=time.time())
+                return
+
+    async def _settle(self) -> None:
+        """Wait until all that was taken is stored: the next connection resumes exactly there."""
+        while self.intake.waiting:
+            if self.intake.failure is not None:
+                raise self.intake.failure
+            self.intake.settled.clear()
+            self.recorder.wake()
+            await self.intake.settled.wait()
+
+    async def _ended(self) -> bool:
+        try:
+            return not await self.driver.alive(self.sandbox)
+        except EngineUnreachable:
+            return False
+        except SandboxError:
+            return True
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error that ended a group of ours; the others are its consequences."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def open_sandbox(
+    sandbox: Sandbox,
+    *,
+    live: LiveRun,
+    driver: Driver,
+    recorder: Recorder,
+    db: Database,
+    grace_seconds: float,
+    on_lines: LinesSeen | None = None,
+) -> OpenSandbox:
+    """Prepare to work in a started sandbox, going on where the store stands."""
+    intake = await recorder.open(live.id, sandbox.id, on_lines=on_lines)
+    return OpenSandbox(
+        sandbox=sandbox,
+        live=live,
+        driver=driver,
+        recorder=recorder,
+        db=db,
+        intake=intake,
+        grace_seconds=grace_seconds,
+    )

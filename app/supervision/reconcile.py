@@ -1,0 +1,107 @@
+"""What exists by label against what the records say: adopt what can go on, end the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+
+from app.domain.errors import CrucibleError
+from app.domain.events import RunAdopted
+from app.domain.runs import LIVE_STATES, Outcome, Phase, Run, RunState
+from app.store import events, output, runs
+from app.supervision.attempt import Attempt
+from app.supervision.live_run import Ending, LiveRun
+from app.supervision.stop import StopLane
+from app.supervision.workshop import Workshop
+from sandbox_runner.driver import Sandbox, SandboxError
+from sandbox_runner.spec import Role
+
+log = logging.getLogger(__name__)
+
+#: Seconds between looks for containers nobody owns, and the age that spares one that is just being made.
+TURN, YOUNG = 30.0, 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A run that was live when the last server ended. With `agent` its agent still works; without, it is over."""
+
+    live: LiveRun
+    agent: Sandbox | None
+    over: Ending | None
+
+    def go_on(self, attempt: Attempt) -> Coroutine[None, None, Ending]:
+        return _over(self.over) if self.agent is None else attempt.from_the_agent(self.agent)
+
+
+class Reconciler:
+    """`at_start` once the engine answers; `run` for ever after."""
+
+    def __init__(self, shop: Workshop, lane: StopLane) -> None:
+        self._shop = shop
+        self._lane = lane
+
+    async def at_start(self) -> list[Found]:
+        """Every run the record calls live, with what the engine still has of it. What nobody needs is ended here."""
+        owned: dict[int, list[Sandbox]] = {}
+        for sandbox in await self._shop.driver.list_owned(self._shop.instance):
+            owned.setdefault(int(sandbox.run) if sandbox.run.isdigit() else 0, []).append(sandbox)
+        begun = LIVE_STATES - {RunState.QUEUED}
+        recorded = await runs.select(self._shop.db, states=begun, limit=10_000, oldest_first=True)
+        found = [await self._found(run, owned.pop(run.id, [])) for run in recorded]
+        for strays in owned.values():
+            for sandbox in strays:
+                log.warning("ending a container nobody owns: run %s, %s", sandbox.run, sandbox.role)
+                await self._lane.end_stray(sandbox)
+        return found
+
+    async def _found(self, run: Run, sandboxes: list[Sandbox]) -> Found:
+        live = LiveRun(run=run)
+        live.sandboxes.update({sandbox.id: sandbox for sandbox in sandboxes})
+        agent = next((each for each in sandboxes if each.role == Role.AGENT.value), None)
+        at_work = run.phase is Phase.AGENT and run.state in {RunState.RUNNING, RunState.FROZEN}
+        if at_work and agent is not None and await self._alive(agent):
+            if run.state is RunState.FROZEN:
+                live.thawed.clear()
+            where = await output.position(self._shop.db, run.id, agent.id)
+            adopted = RunAdopted(sandbox=agent.id, resumed_at=where.offset)
+            await events.append(self._shop.db, run.id, adopted, at=time.time())
+            return Found(live=live, agent=agent, over=None)
+        return Found(live=live, agent=None, over=_what_happened(run, agent))
+
+    async def _alive(self, sandbox: Sandbox) -> bool:
+        try:
+            return await self._shop.driver.alive(sandbox)
+        except SandboxError:
+            return False
+
+    async def run(self) -> None:
+        """End containers of this instance whose run nobody has: a create whose answer was lost, a forgotten one."""
+        while True:
+            await asyncio.sleep(TURN)
+            try:
+                for sandbox in await self._shop.driver.list_owned(self._shop.instance):
+                    known = sandbox.run.isdigit() and int(sandbox.run) in self._shop.lives
+                    if not known and time.time() - sandbox.started_at > YOUNG:
+                        log.warning("ending a container nobody owns: run %s, %s", sandbox.run, sandbox.role)
+                        await self._lane.end_stray(sandbox)
+            except (SandboxError, CrucibleError) as error:
+                log.warning("could not reconcile: %s", error)
+
+
+def _what_happened(run: Run, agent: Sandbox | None) -> Ending:
+    if run.state is RunState.STOPPING:
+        return Ending(outcome=Outcome.STOPPED, detail="the server ended while it was being stopped")
+    if run.phase is Phase.AGENT:
+        kept = "its sandbox had ended" if agent is not None else "its sandbox was gone"
+        return Ending(outcome=Outcome.LOST, detail=f"the server was away for longer than the grace; {kept}")
+    phase = run.phase.value if run.phase is not None else "start"
+    return Ending(outcome=Outcome.BROKEN, detail=f"the server ended during its {phase}; run it again")
+
+
+async def _over(ending: Ending | None) -> Ending:
+    assert ending is not None
+    return ending

@@ -1,0 +1,199 @@
+"""Decoded output to the store, in batches; acknowledged and rung only when stored.
+
+One task writes for all runs. A line after a pause is stored at once; while a commit is under way more gathers, and
+commits are at least `batch_seconds` apart. What cannot be stored is not acknowledged: the keeper's window fills and the
+agent waits, so nothing is lost; a run whose output cannot be stored for `PATIENCE` seconds is failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from app.domain.errors import CrucibleError
+from app.store import output, runs
+from app.store.database import Database
+from app.store.output import RelayPosition, StoredLine
+from app.supervision.doorbell import Doorbell
+from sandbox_runner.driver import OutputChunk, Relay, Relayed, Stream, end_of
+from sandbox_runner.lines import Line, LineDecoder
+
+log = logging.getLogger(__name__)
+
+#: Seconds the store may fail before a run is ended for it.
+PATIENCE = 10.0
+#: A line without a newline is shown after this many seconds.
+IDLE_FLUSH = 0.3
+
+LinesSeen = Callable[[Sequence[StoredLine]], None]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Intake:
+    """One sandbox's output on its way to the store."""
+
+    run: int
+    sandbox: str
+    next_number: int
+    decoder: LineDecoder
+    offset: int  #: taken up to here
+    stored: int  #: stored up to here
+    on_lines: LinesSeen | None = None
+    relay: Relay | None = None
+    bytes_taken: int = 0
+    lines: list[StoredLine] = field(default_factory=list)
+    touched: float = 0.0  #: monotonic time of the last taken bytes
+    failing_since: float | None = None
+    failure: CrucibleError | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)  #: all stored, or failed
+    failed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, relayed: Relayed, *, keep: bool) -> None:
+        """`keep` False: the bytes count as taken and are not stored (results, or output beyond its limit)."""
+        if keep and isinstance(relayed, OutputChunk) and relayed.stream is not Stream.RESULT:
+            self.bytes_taken += len(relayed.data)
+            self._number(self.decoder.feed(relayed.stream, relayed.at, relayed.data))
+            self.touched = time.monotonic()
+        self.offset = end_of(relayed)
+        self.settled.clear()
+
+    def flush(self) -> None:
+        """Unfinished lines become lines."""
+        self._number(self.decoder.flush())
+
+    def _number(self, lines: Sequence[Line]) -> None:
+        for number, line in enumerate(lines, self.next_number):
+            self.lines.append(
+                StoredLine(number=number, at=line.at, stream=int(line.stream), data=line.data, complete=line.complete)
+            )
+        self.next_number += len(lines)
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self.lines) or self.offset > self.stored
+
+    def position(self) -> RelayPosition:
+        pending = {int(stream): data for stream, data in self.decoder.pending().items()}
+        return RelayPosition(sandbox=self.sandbox, offset=self.offset, pending=pending)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    intake: Intake
+    lines: list[StoredLine]
+    position: RelayPosition
+
+
+class Recorder:
+    """Owns the writing task. `run` it in a task group; `open` an intake per sandbox and `close` it after."""
+
+    def __init__(self, db: Database, doorbell: Doorbell, *, batch_seconds: float) -> None:
+        self._db = db
+        self._doorbell = doorbell
+        self._batch_seconds = batch_seconds
+        self._intakes: set[Intake] = set()
+        self._wake = asyncio.Event()
+
+    async def open(self, run: int, sandbox: str, *, on_lines: LinesSeen | None = None) -> Intake:
+        """An intake that goes on where the store stands. One at a time per run."""
+        position = await output.position(self._db, run, sandbox)
+        last_line = (await runs.get(self._db, run)).lines
+        intake = Intake(
+            run=run,
+            sandbox=sandbox,
+            next_number=last_line + 1,
+            decoder=LineDecoder({Stream(stream): data for stream, data in position.pending.items()}),
+            offset=position.offset,
+            stored=position.offset,
+            on_lines=on_lines,
+        )
+        self._intakes.add(intake)
+        return intake
+
+    async def close(self, intake: Intake) -> None:
+        """Store what is left, unfinished lines included. Raises what storing raised."""
+        try:
+            intake.relay = None
+            intake.flush()
+            if intake.waiting:
+                intake.settled.clear()
+                self._wake.set()
+                await intake.settled.wait()
+            if intake.failure is not None:
+                raise intake.failure
+        finally:
+            self._intakes.discard(intake)
+
+    def wake(self) -> None:
+        """Something was taken."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write for ever."""
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), IDLE_FLUSH)
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            begun = time.monotonic()
+            self._flush_idle(begun)
+            batches = [self._batch(intake) for intake in self._intakes if intake.waiting and intake.failure is None]
+            if batches:
+                await self._write(batches)
+                await asyncio.sleep(max(0.0, self._batch_seconds - (time.monotonic() - begun)))
+
+    def _flush_idle(self, now: float) -> None:
+        for intake in self._intakes:
+            if now - intake.touched >= IDLE_FLUSH and intake.decoder.pending():
+                intake.flush()
+
+    @staticmethod
+    def _batch(intake: Intake) -> _Batch:
+        lines, intake.lines = intake.lines, []
+        return _Batch(intake=intake, lines=lines, position=intake.position())
+
+    async def _write(self, batches: Sequence[_Batch]) -> None:
+        try:
+            await output.append_many(self._db, {batch.intake.run: (batch.lines, batch.position) for batch in batches})
+        except CrucibleError as error:
+            log.warning("output of %d runs could not be stored together: %s", len(batches), error)
+        else:
+            for batch in batches:
+                self._stored(batch)
+            return
+        # One run's trouble must not be another's.
+        for batch in batches:
+            try:
+                await output.append(self._db, batch.intake.run, batch.lines, batch.position)
+            except CrucibleError as error:
+                self._not_stored(batch, error)
+            else:
+                self._stored(batch)
+
+    def _stored(self, batch: _Batch) -> None:
+        intake = batch.intake
+        intake.stored = batch.position.offset
+        intake.failing_since = None
+        if intake.relay is not None:
+            intake.relay.acknowledge(intake.stored)
+        if not intake.waiting:
+            intake.settled.set()
+        if batch.lines:
+            self._doorbell.ring(intake.run)
+            if intake.on_lines is not None:
+                intake.on_lines(batch.lines)
+
+    def _not_stored(self, batch: _Batch, error: CrucibleError) -> None:
+        intake = batch.intake
+        intake.lines = batch.lines + intake.lines
+        now = time.monotonic()
+        if intake.failing_since is None:
+            intake.failing_since = now
+        if now - intake.failing_since > PATIENCE:
+            intake.failure = error
+            intake.failed.set()
+            intake.settled.set()

@@ -1,0 +1,423 @@
+"""Takes requests, runs the queue, owns every run's task, and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Self
+
+from app.domain.errors import Conflict, CrucibleError
+from app.domain.events import RunFroze, RunThawed
+from app.domain.runs import Evaluation, EvaluationRequest, Outcome, PlannedRun, Run, RunState
+from app.domain.stops import Receipt, StopKind, StopReason, StopSource
+from app.settings import Settings
+from app.store import audit, events, hold, runs, stops
+from app.store.database import Database
+from app.supervision.alerting import Alerting
+from app.supervision.attempt import Attempt, setup_image_of
+from app.supervision.doorbell import Doorbell
+from app.supervision.engine_watch import EngineStatus, EngineWatch
+from app.supervision.images import TaskImages
+from app.supervision.live_run import Ending, LiveRun, StopRequest
+from app.supervision.reconcile import Found, Reconciler
+from app.supervision.recorder import Recorder
+from app.supervision.stop import StopLane, until_recorded
+from app.supervision.workshop import Workshop
+from app.task_standard import suites
+from sandbox_runner.driver import Driver, FreezeFailed, SandboxError
+
+log = logging.getLogger(__name__)
+
+#: Seconds an answer to a stop waits for its receipt to be written; the kill is under way before.
+RECEIPT_WAIT = 1.0
+#: Seconds a shutdown waits for the deaths of its runs.
+SHUTDOWN = 20.0
+
+
+class Supervisor:
+    """An async context manager: inside it runs are taken from the queue, played and stopped.
+
+    `leave_running`: on leaving the context, agents are left to their keepers (to be adopted by the next server within
+    the grace) instead of being stopped.
+    """
+
+    def __init__(self, *, db: Database, driver: Driver, settings: Settings, doorbell: Doorbell, instance: str) -> None:
+        self.doorbell = doorbell
+        self.leave_running = False
+        self._db = db
+        self._settings = settings
+        self._recorder = Recorder(db, doorbell, batch_seconds=settings.batch_seconds)
+        self._shop = Workshop(
+            driver=driver, db=db, settings=settings, doorbell=doorbell, recorder=self._recorder, instance=instance
+        )
+        self._images = TaskImages(self._shop)
+        self._lane = StopLane(driver=driver, db=db, doorbell=doorbell, instance=instance)
+        self._reconciler = Reconciler(self._shop, self._lane)
+        self._watch = EngineWatch(driver, self._engine_changed)
+        self._wake = asyncio.Event()
+        self._held = False
+        self._reconciled = False
+        self._stack = contextlib.AsyncExitStack()
+        self._background: list[asyncio.Task[None]] = []
+
+    @property
+    def engine(self) -> EngineStatus:
+        return self._watch.status
+
+    async def __aenter__(self) -> Self:
+        self._held = await hold.current(self._db) is not None
+        self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self._alerting = Alerting(db=self._db, doorbell=self.doorbell, group=self._group, hands=self)
+        for name, endless in (
+            ("recorder", self._recorder.run()),
+            ("engine watch", self._watch.run()),
+            ("queue", self._run_queue()),
+            ("reconcile", self._reconciler.run()),
+        ):
+            self._background.append(self._group.create_task(endless, name=name))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if not self.leave_running:
+            await self._stop_for_shutdown()
+        else:
+            for live in self._shop.lives.values():
+                live.abandoned = True
+                if live.attempt is not None:
+                    live.attempt.cancel()
+            await asyncio.sleep(0)
+        for task in self._background:
+            task.cancel()
+        await self._stack.aclose()
+
+    # -- asking for runs
+
+    async def submit(self, request: EvaluationRequest, *, actor: str) -> Evaluation:
+        """Queue an evaluation's runs. Raises `Refused` before anything is queued."""
+        planned = await asyncio.to_thread(suites.plan, self._settings.suites, request)
+        evaluation, queued = await runs.submit(self._db, request, planned, actor=actor, at=time.time())
+        subject = f"evaluation {evaluation.id}"
+        detail = f"{request.suite}: {len(queued)} runs"
+        await audit.append(
+            self._db, at=time.time(), actor=actor, action="evaluation.submit", subject=subject, detail=detail
+        )
+        for run in queued:
+            self.doorbell.ring(run.id)
+        self._queue_changed()
+        return evaluation
+
+    async def again(self, run: int, *, actor: str) -> Run:
+        """Queue a new run like `run`, in an evaluation of its own. Raises `NotFound`."""
+        old = await runs.get(self._db, run)
+        planned = PlannedRun(
+            suite=old.suite,
+            family=old.family,
+            task=old.task,
+            agent=old.agent,
+            model=old.model,
+            epoch=1,
+            limits=old.limits,
+            policy=old.policy,
+        )
+        request = EvaluationRequest(suite=old.suite, tasks=(old.task_id,), agent=old.agent, model=old.model)
+        _, (new,) = await runs.submit(self._db, request, [planned], actor=actor, at=time.time(), retry_of=run)
+        await audit.append(
+            self._db, at=time.time(), actor=actor, action="run.again", subject=f"run {new.id}", detail=f"of run {run}"
+        )
+        self.doorbell.ring(new.id)
+        self._queue_changed()
+        return new
+
+    # -- stopping
+
+    async def stop(self, run: int, *, kind: StopKind, reason: StopReason, wait: bool = False) -> Receipt:
+        """Stop a run in whatever state it is. The kill is sent before anything is read or written.
+
+        Answers the receipt; with `wait` when death is proven. Idempotent: `changed` is False when another stop or the
+        run's own end was first. Raises `NotFound`.
+        """
+        received_at, begun = time.time(), time.monotonic()
+        live = self._shop.lives.get(run)
+        if live is None:
+            return await self._stop_not_live(run, kind, reason, received_at, begun)
+        if live.stop is not None:
+            return await self._stop_again(live, kind, reason, received_at, begun, wait)
+        request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun)
+        live.stop = request
+        lane = self._group.create_task(self._lane.end(live, request), name=f"run {run}: stop")
+        self._audit_later("run.stop", reason, f"run {run}")
+        if wait:
+            await asyncio.shield(lane)
+        else:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(request.recorded.wait(), RECEIPT_WAIT)
+        return request.receipt or _provisional(live.id, request)
+
+    async def _stop_not_live(
+        self, run: int, kind: StopKind, reason: StopReason, received_at: float, begun: float
+    ) -> Receipt:
+        """Queued or ended: nothing runs. Cancel it if it is queued; prove that the engine has nothing of it."""
+        state = (await runs.get(self._db, run)).state
+        cancelled = state is RunState.QUEUED and await runs.transition(
+            self._db,
+            run,
+            RunState.QUEUED,
+            RunState.ENDED,
+            at=time.time(),
+            outcome=Outcome.CANCELLED,
+            detail=f"cancelled in the queue by {reason.source.value} {reason.actor}",
+        )
+        if run in self._shop.lives:  # It was taken from the queue in this very moment.
+            return await self.stop(run, kind=kind, reason=reason)
+        receipt = await stops.record(self._db, run, kind, reason, received_at=received_at, changed=cancelled)
+        acted = (time.monotonic() - begun) * 1000
+        if not cancelled and self.engine.reachable:
+            await self._lane.sweep(run)
+        elapsed = (time.monotonic() - begun) * 1000
+        receipt = await stops.verified(
+            self._db, receipt.id, acted_ms=round(acted, 1), dead_ms=round(elapsed, 1), at=time.time()
+        )
+        self._audit_later("run.stop", reason, f"run {run}")
+        self.doorbell.ring(run)
+        self._queue_changed()
+        return receipt
+
+    async def _stop_again(
+        self, live: LiveRun, kind: StopKind, reason: StopReason, received_at: float, begun: float, wait: bool
+    ) -> Receipt:
+        """Another stop is under way: record that this one was pressed too, and let it share the death."""
+        receipt = await stops.record(self._db, live.id, kind, reason, received_at=received_at, changed=False)
+
+        async def share() -> None:
+            await live.dead.wait()
+            elapsed = round((time.monotonic() - begun) * 1000, 1)
+            await until_recorded(
+                lambda: stops.verified(self._db, receipt.id, acted_ms=0.0, dead_ms=elapsed, at=time.time())
+            )
+
+        sharing = self._group.create_task(share(), name=f"run {live.id}: stop again")
+        if wait:
+            await asyncio.shield(sharing)
+        return receipt
+
+    async def stop_all(self, *, reason: StopReason, wait: bool = False) -> list[Receipt]:
+        """Emergency-stop everything that lives, cancel all that is queued, and hold the queue."""
+        self._held = True
+        lives = list(self._shop.lives)
+        stopping = [
+            self._group.create_task(
+                self.stop(run, kind=StopKind.EMERGENCY, reason=reason, wait=wait), name=f"run {run}: stop all"
+            )
+            for run in lives
+        ]
+        # Beside the kills, never before them.
+        await until_recorded(
+            lambda: hold.set_hold(self._db, actor=reason.actor, text=reason.text or "STOP ALL", at=time.time())
+        )
+        receipts = [await task for task in stopping]
+        queued = await runs.select(self._db, states={RunState.QUEUED}, limit=10_000)
+        receipts += [await self.stop(run.id, kind=StopKind.EMERGENCY, reason=reason, wait=wait) for run in queued]
+        self._audit_later("stop_all", reason, f"{len(receipts)} runs")
+        self.doorbell.ring(Doorbell.HOUSE)
+        return receipts
+
+    async def release(self, *, actor: str, text: str) -> bool:
+        """Let the queue go on. Starts nothing that was stopped. False when it was not held."""
+        released = await hold.release(self._db, actor=actor, text=text, at=time.time())
+        self._held = False
+        self._queue_changed()
+        return released
+
+    # -- freezing
+
+    async def freeze(self, run: int, *, actor: str, text: str = "") -> None:
+        """Stand the agent still. Raises `Conflict` when it is not running or could not be proven frozen."""
+        live = self._shop.lives.get(run)
+        if live is None or live.agent_sandbox is None or live.stop is not None:
+            raise Conflict(f"run {run} has no agent at work that could be frozen")
+        async with live.freezing:
+            if live.frozen:
+                return
+            try:
+                await self._shop.driver.freeze(live.agent_sandbox)
+            except FreezeFailed as error:
+                raise Conflict(f"run {run} could not be proven frozen: {error}; stop it instead") from error
+            except SandboxError as error:
+                raise Conflict(f"run {run} could not be frozen: {error}") from error
+            live.thawed.clear()
+            await runs.transition(self._db, run, RunState.RUNNING, RunState.FROZEN, at=time.time())
+            await events.append(self._db, run, RunFroze(actor=actor, text=text), at=time.time())
+            await audit.append(
+                self._db, at=time.time(), actor=actor, action="run.freeze", subject=f"run {run}", detail=text
+            )
+        self.doorbell.ring(run)
+
+    async def thaw(self, run: int, *, actor: str) -> None:
+        """Let a frozen agent go on. Raises `Conflict` when it is not frozen."""
+        live = self._shop.lives.get(run)
+        if live is None or live.agent_sandbox is None or not live.frozen or live.stop is not None:
+            raise Conflict(f"run {run} is not frozen")
+        async with live.freezing:
+            try:
+                await self._shop.driver.thaw(live.agent_sandbox)
+            except SandboxError as error:
+                raise Conflict(f"run {run} could not be thawed: {error}") from error
+            live.thawed.set()
+            await runs.transition(self._db, run, RunState.FROZEN, RunState.RUNNING, at=time.time())
+            await events.append(self._db, run, RunThawed(actor=actor), at=time.time())
+            await audit.append(self._db, at=time.time(), actor=actor, action="run.thaw", subject=f"run {run}")
+        self.doorbell.ring(run)
+
+    # -- the queue
+
+    async def _run_queue(self) -> None:
+        """Take runs as slots, hold and engine allow. Woken by every change; nothing is polled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._may_start():
+                run = await runs.next_queued(self._db)
+                if run is None or run.id in self._shop.lives:
+                    break
+                self._take(LiveRun(run=run), adopt=None)
+
+    def _may_start(self) -> bool:
+        return (
+            self.engine.reachable
+            and self._reconciled
+            and not self._held
+            and len(self._shop.lives) < self._settings.slots
+        )
+
+    def _take(self, live: LiveRun, adopt: Found | None) -> None:
+        self._shop.lives[live.id] = live
+        self._group.create_task(self._own(live, adopt), name=f"run {live.id}: owner")
+
+    async def _own(self, live: LiveRun, adopt: Found | None) -> None:
+        """One run from its slot to its record's end. Never cancelled by a stop: it outlives the attempt."""
+        try:
+            if adopt is None and not await self._begin(live):
+                return
+            ending = await self._play(live, adopt)
+            if ending is None:
+                return
+            await self._clean(live)
+            await self._record_end(live, ending)
+        finally:
+            live.ended.set()
+            self._shop.lives.pop(live.id, None)
+            self.doorbell.ring(live.id)
+            self._queue_changed()
+
+    async def _begin(self, live: LiveRun) -> bool:
+        try:
+            return await runs.transition(self._db, live.id, RunState.QUEUED, RunState.STARTING, at=time.time())
+        except CrucibleError as error:
+            log.error("run %d could not be started, trying again: %s", live.id, error)
+            await asyncio.sleep(1.0)
+            return False
+
+    async def _play(self, live: LiveRun, adopt: Found | None) -> Ending | None:
+        """The attempt's ending, or the stop's. None when a shutdown leaves the run to its keeper."""
+        self.doorbell.ring(live.id)
+        attempt = Attempt(
+            shop=self._shop, images=self._images, live=live, found=lambda finding: self._alerting.found(live, finding)
+        )
+        if live.stop is None:
+            story = attempt.from_the_start() if adopt is None else adopt.go_on(attempt)
+            live.attempt = asyncio.create_task(story, name=f"run {live.id}: attempt")
+            await asyncio.wait({live.attempt})
+        if live.stop is not None:
+            await live.dead.wait()
+            return live.stop.ending
+        if live.abandoned:
+            return None
+        assert live.attempt is not None
+        try:
+            return live.attempt.result()
+        except asyncio.CancelledError:
+            return Ending(outcome=Outcome.BROKEN, detail="its attempt was cancelled")
+        except Exception as error:
+            log.exception("run %d: its attempt failed", live.id)
+            return Ending(outcome=Outcome.BROKEN, detail=f"{type(error).__name__}: {error}")
+
+    async def _clean(self, live: LiveRun) -> None:
+        """Prove that no sandbox is left; remove the run's image. Goes on until it is true."""
+        while live.sandboxes:
+            sandbox = next(iter(live.sandboxes.values()))
+            try:
+                await self._shop.end(live, sandbox)
+            except (SandboxError, CrucibleError) as error:
+                log.error("run %d: %s", live.id, error)
+                await asyncio.sleep(1.0)
+        try:
+            await self._shop.driver.remove_image(setup_image_of(live.id))
+        except SandboxError as error:
+            log.warning("run %d: its image could not be removed: %s", live.id, error)
+
+    async def _record_end(self, live: LiveRun, ending: Ending) -> None:
+        await until_recorded(lambda: self._to_ended(live.id, ending))
+
+    async def _to_ended(self, run: int, ending: Ending) -> None:
+        while (state := (await runs.get(self._db, run)).state) is not RunState.ENDED:
+            if state is RunState.FROZEN:
+                await runs.transition(self._db, run, state, RunState.STOPPING, at=time.time())
+                continue
+            await runs.transition(
+                self._db, run, state, RunState.ENDED, at=time.time(), outcome=ending.outcome, detail=ending.detail
+            )
+
+    # -- the engine, and what was there before us
+
+    async def _engine_changed(self, status: EngineStatus) -> None:
+        log.log(logging.INFO if status.reachable else logging.ERROR, "engine: %s", status.text)
+        if status.reachable and not self._reconciled:
+            for found in await self._reconciler.at_start():
+                self._take(found.live, adopt=found)
+            self._reconciled = True
+        self._queue_changed()
+
+    def _queue_changed(self) -> None:
+        self._wake.set()
+        self.doorbell.ring(Doorbell.HOUSE)
+
+    def _audit_later(self, action: str, reason: StopReason, subject: str) -> None:
+        """A stop never waits for the audit."""
+
+        async def write() -> None:
+            await until_recorded(
+                lambda: audit.append(
+                    self._db, at=time.time(), actor=reason.actor, action=action, subject=subject, detail=reason.text
+                )
+            )
+
+        self._group.create_task(write(), name=f"audit {action}")
+
+    async def _stop_for_shutdown(self) -> None:
+        reason = StopReason(source=StopSource.SHUTDOWN, actor="server", text="the server was shut down")
+        stopping = [
+            asyncio.create_task(self.stop(run, kind=StopKind.STOP, reason=reason, wait=True), name=f"shutdown {run}")
+            for run in list(self._shop.lives)
+        ]
+        ended = [asyncio.create_task(live.ended.wait()) for live in list(self._shop.lives.values())]
+        if stopping:
+            _, pending = await asyncio.wait({*stopping, *ended}, timeout=SHUTDOWN)
+            for task in pending:
+                log.error("shutdown: %s did not end in %.0f s; its keeper ends it", task.get_name(), SHUTDOWN)
+                task.cancel()
+
+
+def _provisional(run: int, request: StopRequest) -> Receipt:
+    """The record does not answer; the kill does."""
+    return Receipt(
+        id=0,
+        run=run,
+        kind=request.kind,
+        reason=request.reason,
+        received_at=request.received_at,
+        acted_ms=request.acted_ms,
+        dead_ms=request.dead_ms,
+        changed=True,
+    )
