@@ -1,10 +1,26 @@
-"""Users, sessions, sign-in links and API tokens. Secrets are stored as SHA-256, passwords as argon2id hashes (made by the web)."""
+"""Users, sessions, sign-in links and API tokens.
+
+Secrets are stored as SHA-256 (they are long and random), passwords as argon2id hashes (made by the web).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import Row, delete, insert, select, update
+
+from app.domain.errors import Broken
+from app.store import tables
 from app.store.database import Database
+
+log = logging.getLogger(__name__)
+
+ADMINISTRATOR = "admin"
+#: Seconds between two notes of a token's use: a polling script must not make a write of every read.
+NOTE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,53 +49,166 @@ class Token:
 
 async def administrator(db: Database) -> User:
     """The one local administrator, "admin"; made when missing."""
-    raise NotImplementedError
+    query = select(tables.users).where(tables.users.c.name == ADMINISTRATOR)
+    async with db.reading() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        async with db.writing() as connection:
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                made = insert(tables.users).values(name=ADMINISTRATOR).returning(tables.users)
+                row = (await connection.execute(made)).one()
+    return _user(row)
 
 
-async def set_password(db: Database, user: int, password_hash: str) -> None:
-    """Also ends every other session of the user."""
-    raise NotImplementedError
+async def set_password(db: Database, user: int, password_hash: str, *, keep: str | None = None) -> None:
+    """Also ends every other session of the user: all but the one with the secret `keep`, and unused sign-in links."""
+    async with db.writing() as connection:
+        await connection.execute(
+            update(tables.users).where(tables.users.c.id == user).values(password_hash=password_hash)
+        )
+        ended = delete(tables.sessions).where(tables.sessions.c.user == user)
+        if keep is not None:
+            ended = ended.where(tables.sessions.c.digest != _digest(keep))
+        await connection.execute(ended)
+        await connection.execute(delete(tables.links).where(tables.links.c.user == user))
 
 
 async def create_link(db: Database, user: int, secret: str, *, expires_at: float) -> None:
     """A one-time sign-in link; older unused ones of the user end."""
-    raise NotImplementedError
+    async with db.writing() as connection:
+        await connection.execute(delete(tables.links).where(tables.links.c.user == user))
+        await connection.execute(
+            insert(tables.links).values(digest=_digest(secret), user=user, expires_at=expires_at)
+        )
 
 
 async def redeem_link(db: Database, secret: str, *, now: float) -> User | None:
     """The user, once; None when unknown, used or expired."""
-    raise NotImplementedError
+    link = tables.links.c
+    async with db.writing() as connection:
+        user = await connection.scalar(
+            delete(tables.links).where(link.digest == _digest(secret), link.expires_at > now).returning(link.user)
+        )
+        if user is None:
+            return None
+        return _user((await connection.execute(select(tables.users).where(tables.users.c.id == user))).one())
 
 
 async def peek_link(db: Database, secret: str, *, now: float) -> bool:
     """Whether `redeem_link` would work."""
-    raise NotImplementedError
+    link = tables.links.c
+    query = select(link.user).where(link.digest == _digest(secret), link.expires_at > now)
+    async with db.reading() as connection:
+        return await connection.scalar(query) is not None
 
 
 async def create_session(db: Database, user: int, secret: str, csrf: str, *, expires_at: float) -> None:
-    raise NotImplementedError
+    """A signed-in browser, found by `secret` until `expires_at`."""
+    async with db.writing() as connection:
+        await connection.execute(
+            insert(tables.sessions).values(digest=_digest(secret), user=user, csrf=csrf, expires_at=expires_at)
+        )
 
 
 async def session(db: Database, secret: str, *, now: float) -> Session | None:
-    raise NotImplementedError
+    """None when unknown, ended or expired."""
+    table = tables.sessions.c
+    query = (
+        select(tables.users, table.csrf, table.expires_at)
+        .join(tables.sessions, table.user == tables.users.c.id)
+        .where(table.digest == _digest(secret), table.expires_at > now)
+    )
+    async with db.reading() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    return None if row is None else Session(user=_user(row), csrf=row.csrf, expires_at=row.expires_at)
 
 
 async def end_session(db: Database, secret: str) -> None:
-    raise NotImplementedError
+    """Nothing happens when there is none."""
+    async with db.writing() as connection:
+        await connection.execute(delete(tables.sessions).where(tables.sessions.c.digest == _digest(secret)))
 
 
-async def create_token(db: Database, user: int, secret: str, name: str, *, at: float, expires_at: float | None) -> Token:
-    raise NotImplementedError
+async def create_token(
+    db: Database, user: int, secret: str, name: str, *, at: float, expires_at: float | None
+) -> Token:
+    """An API token, found by `secret`; without `expires_at` until it is revoked."""
+    values = {"digest": _digest(secret), "user": user, "name": name, "created_at": at, "expires_at": expires_at}
+    async with db.writing() as connection:
+        made = await connection.scalar(insert(tables.tokens).values(values).returning(tables.tokens.c.id))
+        return _token((await connection.execute(_TOKENS.where(tables.tokens.c.id == made))).one())
 
 
 async def token_user(db: Database, secret: str, *, now: float) -> User | None:
-    """The token's user; notes when it was used (at most once a minute)."""
-    raise NotImplementedError
+    """The token's user, None when unknown, revoked or expired; notes when it was used (at most once a minute)."""
+    table = tables.tokens.c
+    query = (
+        select(tables.users, table.id.label("token"), table.expires_at, table.last_used_at)
+        .join(tables.tokens, table.user == tables.users.c.id)
+        .where(table.digest == _digest(secret))
+    )
+    async with db.reading() as connection:
+        row = (await connection.execute(query)).one_or_none()
+    if row is None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    if row.last_used_at is None or now - row.last_used_at >= NOTE_SECONDS:
+        await _note_use(db, row.token, now)
+    return _user(row)
 
 
 async def tokens(db: Database, user: int) -> list[Token]:
-    raise NotImplementedError
+    """The user's tokens, newest first, expired ones included."""
+    query = _TOKENS.where(tables.tokens.c.user == user).order_by(tables.tokens.c.id.desc())
+    async with db.reading() as connection:
+        return [_token(row) for row in await connection.execute(query)]
 
 
 async def revoke_token(db: Database, user: int, token: int) -> bool:
-    raise NotImplementedError
+    """False when the user has no such token."""
+    table = tables.tokens
+    async with db.writing() as connection:
+        gone = await connection.execute(delete(table).where(table.c.id == token, table.c.user == user))
+        return gone.rowcount > 0
+
+
+async def prune(db: Database, *, now: float) -> None:
+    """Forget expired sessions and links. They count for nothing before; this only frees their rows."""
+    async with db.writing() as connection:
+        for table in (tables.sessions, tables.links):
+            await connection.execute(delete(table).where(table.c.expires_at <= now))
+
+
+_TOKENS = select(tables.tokens, tables.users.c.name.label("owner")).join(
+    tables.users, tables.users.c.id == tables.tokens.c.user
+)
+
+
+async def _note_use(db: Database, token: int, now: float) -> None:
+    table = tables.tokens
+    try:
+        async with db.writing() as connection:
+            await connection.execute(update(table).where(table.c.id == token).values(last_used_at=now))
+    except Broken as error:
+        # A full disk must not keep anyone from stopping a run.
+        log.warning("the use of token %d could not be noted: %s", token, error)
+
+
+def _digest(secret: str) -> bytes:
+    # What a stranger sends may hold anything; a lone surrogate is no secret of ours, and no error either.
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _user(row: Row[Any]) -> User:
+    return User(id=row.id, name=row.name, password_hash=row.password_hash)
+
+
+def _token(row: Row[Any]) -> Token:
+    return Token(
+        id=row.id,
+        user=row.owner,
+        name=row.name,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+    )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store import tables
 from app.store.database import Database
 
 
@@ -18,9 +22,28 @@ class AuditEntry:
 
 
 async def append(db: Database, *, at: float, actor: str, action: str, subject: str = "", detail: str = "") -> None:
-    raise NotImplementedError
+    """Raises `Broken` when it cannot be stored."""
+    async with db.writing() as connection:
+        await record(connection, at=at, actor=actor, action=action, subject=subject, detail=detail)
 
 
 async def read(db: Database, *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
-    """Newest first."""
-    raise NotImplementedError
+    """Newest first. `before`: ids below it, for paging."""
+    query = select(tables.audit).order_by(tables.audit.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(tables.audit.c.id < before)
+    async with db.reading() as connection:
+        return [
+            AuditEntry(
+                id=row.id, at=row.at, actor=row.actor, action=row.action, subject=row.subject, detail=row.detail
+            )
+            for row in await connection.execute(query)
+        ]
+
+
+async def record(
+    connection: AsyncConnection, *, at: float, actor: str, action: str, subject: str = "", detail: str = ""
+) -> None:
+    """`append` inside the caller's transaction: the act and its entry are stored together."""
+    entry = {"at": at, "actor": actor, "action": action, "subject": subject, "detail": detail}
+    await connection.execute(insert(tables.audit).values(entry))

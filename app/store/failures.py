@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.domain.errors import Broken, CrucibleError, Unavailable
+from app.domain.errors import Broken, CrucibleError
 
 #: (part of the database's words, what to do about it)
 _ADVICE = (
@@ -36,10 +36,6 @@ def mapped(doing: str, *, into: type[CrucibleError] = Broken) -> Iterator[None]:
         yield
     except CrucibleError:
         raise
-    except SQLAlchemyError as error:
+    # OverflowError: an integer beyond 64 bits, which the driver refuses in its own words.
+    except (SQLAlchemyError, OSError, OverflowError) as error:
         raise into(f"{doing}: {explained(error)}") from error
-    except (OSError, OverflowError) as error:
-        raise into(f"{doing}: {explained(error)}") from error
-
-
-__all__ = ["Broken", "Unavailable", "explained", "mapped"]

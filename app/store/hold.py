@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store import audit, tables
 from app.store.database import Database
 
 
@@ -15,14 +19,28 @@ class Hold:
 
 
 async def current(db: Database) -> Hold | None:
-    raise NotImplementedError
+    """The hold, while there is one."""
+    async with db.reading() as connection:
+        return await _current(connection)
 
 
 async def set_hold(db: Database, *, actor: str, text: str, at: float) -> None:
-    """Keeps an earlier hold as it is. Writes an audit entry."""
-    raise NotImplementedError
+    """Keeps an earlier hold as it is. Writes an audit entry either way: each press of STOP ALL is told."""
+    async with db.writing() as connection:
+        if await _current(connection) is None:
+            await connection.execute(insert(tables.hold).values(id=1, actor=actor, text=text, at=at))
+        await audit.record(connection, at=at, actor=actor, action="hold.set", subject="queue", detail=text)
 
 
 async def release(db: Database, *, actor: str, text: str, at: float) -> bool:
-    """False when there was none. Writes an audit entry."""
-    raise NotImplementedError
+    """False when there was none. Writes an audit entry when there was."""
+    async with db.writing() as connection:
+        if (await connection.execute(delete(tables.hold))).rowcount == 0:
+            return False
+        await audit.record(connection, at=at, actor=actor, action="hold.release", subject="queue", detail=text)
+        return True
+
+
+async def _current(connection: AsyncConnection) -> Hold | None:
+    row = (await connection.execute(select(tables.hold))).one_or_none()
+    return None if row is None else Hold(actor=row.actor, text=row.text, at=row.at)

@@ -6,27 +6,20 @@ Small appends are small chunks; when those open at the end reach 64 KiB or 200 c
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.errors import Conflict, NotFound
+from app.domain.errors import NotFound
 from app.store import tables
-from app.store.chunk import FULL, Chunk, Codec, CorruptChunk, StoredLine, decode, encode, split, weight
+from app.store.appending import OFF_LOOP, store_lines
+from app.store.chunk import StoredLine
+from app.store.chunk_rows import lines_of
 from app.store.database import Database
-
-log = logging.getLogger(__name__)
-
-#: Small chunks that may be open at a run's end before they are merged.
-MOST_OPEN = 200
-#: Above this many raw bytes (about 1 ms) compressing and decompressing leave the event loop. Both are pure and release
-#: the interpreter's lock, so that a thread is safe and helps.
-OFF_LOOP = 256 * 1024
 
 _PENDING = struct.Struct("<BI")
 
@@ -59,17 +52,9 @@ async def append_many(db: Database, batches: Mapping[int, Batch]) -> None:
         return
     async with db.writing() as connection:
         standing = await _standing(connection, batches)
-        plans = [
-            await _plan(connection, run, lines, standing[run].progress)
-            for run, (lines, _) in batches.items()
-            if lines
-        ]
-        chunks = await _encoded(plans)
-        if chunks:
-            await connection.execute(insert(tables.output_chunks), chunks)
-        if plans:
-            await connection.execute(_ADVANCE, [plan.progress for plan in plans])
-        await _place(connection, batches, standing)
+        with_lines = [(standing[run][0], lines) for run, (lines, _) in batches.items() if lines]
+        await store_lines(connection, with_lines)
+        await _move_relays(connection, batches, standing)
 
 
 async def read(
@@ -92,9 +77,9 @@ async def read(
         query = select(tables.output_chunks).where(*here, table.first_line <= last).order_by(table.last_line)
         rows = (await connection.execute(query)).all()
     if sum(row.raw_bytes for row in rows) > OFF_LOOP:
-        lines = await asyncio.to_thread(_lines, rows, after, limit)
+        lines = await asyncio.to_thread(lines_of, rows, after, limit)
     else:
-        lines = _lines(rows, after, limit)
+        lines = lines_of(rows, after, limit)
     return lines if most_bytes is None else _cut(lines, most_bytes)
 
 
@@ -109,33 +94,12 @@ async def position(db: Database, run: int, sandbox: str) -> RelayPosition:
     return RelayPosition(sandbox=sandbox, offset=row.offset, pending=_unpack_pending(row.pending))
 
 
-# ---- appending
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
-    progress: Row[Any]
-    sandboxes: frozenset[str]  #: whose position has a row already
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """One run's part of a transaction: lines per chunk, and its progress after it."""
-
-    run: int
-    chunks: Sequence[Sequence[StoredLine]]
-    progress: Mapping[str, int]
-
-
-_ADVANCE = (
-    update(tables.progress)
-    .where(tables.progress.c.run == bindparam("of_run"))
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in ("lines", "bytes", "tail_after", "tail_chunks", "tail_weight")
-        }
-    )
+_STANDING = (
+    select(tables.progress, tables.relay_positions.c.sandbox)
+    .outerjoin(tables.relay_positions, tables.relay_positions.c.run == tables.progress.c.run)
+    .where(tables.progress.c.run.in_(bindparam("runs", expanding=True)))
+    # Nobody else may append to these runs until this is committed; on SQLite nobody can anyway.
+    .with_for_update(of=tables.progress)
 )
 _MOVE = (
     update(tables.relay_positions)
@@ -145,107 +109,29 @@ _MOVE = (
     )
     .values(offset=bindparam("new_offset"), pending=bindparam("new_pending"))
 )
-_STANDING = (
-    select(tables.progress, tables.relay_positions.c.sandbox)
-    .outerjoin(tables.relay_positions, tables.relay_positions.c.run == tables.progress.c.run)
-    .where(tables.progress.c.run.in_(bindparam("runs", expanding=True)))
-    # Another process must not append to these runs until this is committed; on SQLite nobody can anyway.
-    .with_for_update(of=tables.progress)
-)
 
 
-async def _standing(connection: AsyncConnection, batches: Mapping[int, Batch]) -> Mapping[int, _Standing]:
+async def _standing(connection: AsyncConnection, batches: Mapping[int, Batch]) -> Mapping[int, list[Row[Any]]]:
+    """How far each run is, one row for each of its sandboxes' relays and at least one."""
     rows = (await connection.execute(_STANDING, {"runs": list(batches)})).all()
-    found: dict[int, list[Row[Any]]] = {}
+    standing: dict[int, list[Row[Any]]] = {}
     for row in rows:
-        found.setdefault(row.run, []).append(row)
+        standing.setdefault(row.run, []).append(row)
     for run in batches:
-        if run not in found:
+        if run not in standing:
             raise NotFound(f"there is no run {run}")
-    return {
-        run: _Standing(progress=of_run[0], sandboxes=frozenset(row.sandbox for row in of_run))
-        for run, of_run in found.items()
-    }
+    return standing
 
 
-async def _plan(
-    connection: AsyncConnection, run: int, lines: Sequence[StoredLine], before: Row[Any]
-) -> _Plan:
-    last = before.lines
-    for line in lines:
-        if line.number != last + 1:
-            raise Conflict(f"run {run}: line {line.number} does not follow line {last}; read how far it is stored")
-        last = line.number
-    added = sum([len(line.data) + line.complete for line in lines])
-    heavier = before.tail_weight + weight(lines)
-    tail_after, tail_chunks = before.tail_after, before.tail_chunks + 1
-    chunks = [lines]
-    if heavier >= FULL or tail_chunks >= MOST_OPEN:
-        tail = await _take_tail(connection, run, before) if before.tail_chunks else []
-        chunks = list(split([*tail, *lines]))
-        tail_after, tail_chunks, heavier = last, 0, 0
-    progress = {
-        "of_run": run,
-        "new_lines": last,
-        "new_bytes": before.bytes + added,
-        "new_tail_after": tail_after,
-        "new_tail_chunks": tail_chunks,
-        "new_tail_weight": heavier,
-    }
-    return _Plan(run=run, chunks=chunks, progress=progress)
-
-
-async def _take_tail(connection: AsyncConnection, run: int, before: Row[Any]) -> list[StoredLine]:
-    """The lines of the open small chunks, which are removed; none and all stay when one is damaged."""
-    table = tables.output_chunks
-    tail = (table.c.run == run, table.c.last_line > before.tail_after)
-    rows = (await connection.execute(select(table).where(*tail).order_by(table.c.last_line))).all()
-    try:
-        lines = [line for row in rows for line in decode(_chunk(row))]
-    except CorruptChunk as error:
-        log.error("run %d: the end of its output is not merged: %s", run, error)
-        return []
-    await connection.execute(delete(table).where(*tail))
-    return lines
-
-
-async def _encoded(plans: Sequence[_Plan]) -> list[dict[str, object]]:
-    work = [(plan.run, lines) for plan in plans for lines in plan.chunks]
-    if sum(weight(lines) for _, lines in work) > OFF_LOOP:
-        return await asyncio.to_thread(_encode_all, work)
-    return _encode_all(work)
-
-
-def _encode_all(work: Sequence[tuple[int, Sequence[StoredLine]]]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for run, lines in work:
-        chunk = encode(lines)
-        rows.append(
-            {
-                "run": run,
-                "last_line": chunk.last_line,
-                "first_line": chunk.first_line,
-                "line_count": chunk.line_count,
-                "first_at": chunk.first_at,
-                "last_at": chunk.last_at,
-                "raw_bytes": chunk.raw_bytes,
-                "codec": int(chunk.codec),
-                "crc32": chunk.crc32,
-                "data": chunk.data,
-            }
-        )
-    return rows
-
-
-async def _place(
-    connection: AsyncConnection, batches: Mapping[int, Batch], standing: Mapping[int, _Standing]
+async def _move_relays(
+    connection: AsyncConnection, batches: Mapping[int, Batch], standing: Mapping[int, list[Row[Any]]]
 ) -> None:
     moved, new = [], []
     for run, (_, where) in batches.items():
         if where is None:
             continue
         pending = _pack_pending(where.pending)
-        if where.sandbox in standing[run].sandboxes:
+        if any(row.sandbox == where.sandbox for row in standing[run]):
             moved.append(
                 {"of_run": run, "of_sandbox": where.sandbox, "new_offset": where.offset, "new_pending": pending}
             )
@@ -270,49 +156,6 @@ def _unpack_pending(packed: bytes) -> dict[int, bytes]:
         pending[stream] = packed[place : place + length]
         place += length
     return pending
-
-
-# ---- reading
-
-
-def _chunk(row: Row[Any]) -> Chunk:
-    try:
-        codec = Codec(row.codec)
-    except ValueError:
-        raise CorruptChunk(f"a stored chunk has the unknown codec {row.codec}") from None
-    return Chunk(
-        first_line=row.first_line,
-        last_line=row.last_line,
-        first_at=row.first_at,
-        last_at=row.last_at,
-        raw_bytes=row.raw_bytes,
-        codec=codec,
-        crc32=row.crc32,
-        data=row.data,
-    )
-
-
-def _lines(rows: Sequence[Row[Any]], after: int, limit: int) -> list[StoredLine]:
-    lines: list[StoredLine] = []
-    for row in rows:
-        begin, end = max(after + 1, row.first_line), min(after + limit, row.last_line)
-        try:
-            found = decode(_chunk(row))
-        except CorruptChunk as error:
-            log.error("run %d: lines %d to %d cannot be read: %s", row.run, row.first_line, row.last_line, error)
-            lines += _placeholders(row, begin, end)
-        else:
-            lines += found[begin - row.first_line : end - row.first_line + 1]
-    return lines
-
-
-def _placeholders(row: Row[Any], begin: int, end: int) -> list[StoredLine]:
-    # One for each line, so that numbers stay dense and a reader's cursor goes on as ever.
-    said = f"[lost: the stored output of lines {row.first_line} to {row.last_line} is damaged]".encode()
-    return [
-        StoredLine(number=number, at=row.first_at / 1e6, stream=2, data=said, complete=True, damaged=True)
-        for number in range(begin, end + 1)
-    ]
 
 
 def _last_within(sizes: Sequence[Any], most_bytes: int) -> int:

@@ -2,32 +2,103 @@
 
 from __future__ import annotations
 
-from app.domain.stops import Receipt, StopKind, StopReason
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.errors import NotFound
+from app.domain.events import StopFailed, StopRequested, StopVerified
+from app.domain.stops import Receipt, StopKind, StopReason, StopSource
+from app.store import events, tables
 from app.store.database import Database
 
 
 async def record(
     db: Database, run: int, kind: StopKind, reason: StopReason, *, received_at: float, changed: bool
 ) -> Receipt:
-    """A new receipt, with a StopRequested event."""
-    raise NotImplementedError
+    """A new receipt, with a StopRequested event. Raises `NotFound`."""
+    said = {"kind": kind.value, "source": reason.source.value, "actor": reason.actor, "text": reason.text}
+    async with db.writing() as connection:
+        if await connection.scalar(select(tables.runs.c.id).where(tables.runs.c.id == run)) is None:
+            raise NotFound(f"there is no run {run}")
+        row = (
+            await connection.execute(
+                insert(tables.receipts)
+                .values(**said, run=run, path=reason.path, received_at=received_at, changed=changed, failure="")
+                .returning(tables.receipts)
+            )
+        ).one()
+        requested = StopRequested(receipt=row.id, path=reason.path, **said)
+        await events.record(connection, run, [requested], at=received_at)
+        return _receipt(row)
 
 
 async def verified(db: Database, receipt: int, *, acted_ms: float, dead_ms: float, at: float) -> Receipt:
-    """Sets both marks, with a StopVerified event. The first marks stay: setting them again changes nothing."""
-    raise NotImplementedError
+    """Sets both marks, with a StopVerified event. The first marks stay: setting them again changes nothing.
+
+    An earlier failure is cleared; its event tells of it. Raises `NotFound`.
+    """
+    async with db.writing() as connection:
+        row = await _set(connection, receipt, acted_ms=acted_ms, dead_ms=dead_ms, failure="")
+        if row is None:
+            return await _get(connection, receipt)
+        proven = StopVerified(receipt=receipt, acted_ms=acted_ms, dead_ms=dead_ms)
+        await events.record(connection, row.run, [proven], at=at)
+        return _receipt(row)
 
 
 async def failed(db: Database, receipt: int, why: str, *, at: float) -> Receipt:
-    """Says why death is not proven yet, with a StopFailed event."""
-    raise NotImplementedError
+    """Says why death is not proven yet, with a StopFailed event; changes nothing once it is. Raises `NotFound`."""
+    async with db.writing() as connection:
+        row = await _set(connection, receipt, failure=why)
+        if row is None:
+            return await _get(connection, receipt)
+        await events.record(connection, row.run, [StopFailed(receipt=receipt, why=why)], at=at)
+        return _receipt(row)
 
 
 async def of_run(db: Database, run: int) -> list[Receipt]:
     """In order of arrival."""
-    raise NotImplementedError
+    query = select(tables.receipts).where(tables.receipts.c.run == run).order_by(tables.receipts.c.id)
+    async with db.reading() as connection:
+        return [_receipt(row) for row in await connection.execute(query)]
 
 
 async def set_text(db: Database, receipt: int, text: str) -> None:
-    """The reason, given after the stop."""
-    raise NotImplementedError
+    """The reason, given after the stop. Raises `NotFound`."""
+    table = tables.receipts
+    async with db.writing() as connection:
+        changed = await connection.execute(update(table).where(table.c.id == receipt).values(text=text))
+        if changed.rowcount == 0:
+            raise NotFound(f"there is no receipt {receipt}")
+
+
+async def _set(connection: AsyncConnection, receipt: int, **values: object) -> Row[Any] | None:
+    """The changed row; None when death was proven before, or there is no such receipt."""
+    table = tables.receipts
+    unproven = (table.c.id == receipt, table.c.dead_ms.is_(None))
+    changed = await connection.execute(update(table).where(*unproven).values(values).returning(table))
+    row: Row[Any] | None = changed.one_or_none()
+    return row
+
+
+async def _get(connection: AsyncConnection, receipt: int) -> Receipt:
+    row = (await connection.execute(select(tables.receipts).where(tables.receipts.c.id == receipt))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no receipt {receipt}")
+    return _receipt(row)
+
+
+def _receipt(row: Row[Any]) -> Receipt:
+    return Receipt(
+        id=row.id,
+        run=row.run,
+        kind=StopKind(row.kind),
+        reason=StopReason(source=StopSource(row.source), actor=row.actor, text=row.text, path=row.path),
+        received_at=row.received_at,
+        acted_ms=row.acted_ms,
+        dead_ms=row.dead_ms,
+        changed=row.changed,
+        failure=row.failure,
+    )
