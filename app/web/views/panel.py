@@ -1,0 +1,83 @@
+"""The run page's status and its alerts, as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from app.domain.events import Recorded
+from app.domain.runs import Run
+from app.store import alerts, events, runs, stops, usage
+from app.store.database import Database
+from app.store.usage import UsagePoint
+from app.web.contexts import AlertList, Panel
+from app.web.filters import bytes_text, duration_text
+from app.web.parts import LimitView
+from app.web.text import visible_block
+from app.web.views.alerts import alert_view
+from app.web.views.events import event_view, lost_bytes, phases
+from app.web.views.runs import fraction, receipt_view, run_view
+
+#: Events shown, newest first; all are in the API.
+EVENTS_SHOWN = 200
+_FIRST = 1000
+
+
+async def panel_of(db: Database, run_id: int, *, now: float) -> tuple[Panel, int]:
+    """The panel and the seq of the last event it knows. Raises `NotFound`."""
+    run = await runs.get(db, run_id)
+    recorded = await _events(db, run_id)
+    receipts = await stops.of_run(db, run_id)
+    panel = Panel(
+        run=run_view(run, now=now),
+        receipts=tuple(receipt_view(receipt) for receipt in reversed(receipts)),
+        phases=phases(recorded),
+        limits=limits_of(run, await usage.peak(db, run_id), now=now),
+        instructions=visible_block(run.instructions or ""),
+        submission=None if run.submission is None else visible_block(run.submission),
+        events=tuple(event_view(one) for one in reversed(recorded[-EVENTS_SHOWN:])),
+        lost_bytes=lost_bytes(recorded),
+        commands=(f"crucible stop {run_id}", "python -m sandbox_runner kill-all"),
+    )
+    return panel, recorded[-1].seq if recorded else 0
+
+
+async def alerts_of(db: Database, run_id: int) -> AlertList:
+    found = await alerts.select(db, run=run_id)
+    return AlertList(run=run_id, alerts=tuple(alert_view(alert) for alert in found))
+
+
+async def _events(db: Database, run_id: int) -> Sequence[Recorded]:
+    """The first thousand (the phases are among them) and the newest ones."""
+    recorded = await events.read(db, run_id, limit=_FIRST)
+    if len(recorded) == _FIRST:
+        last = await events.last_seq(db, run_id)
+        recorded += await events.read(db, run_id, after=max(recorded[-1].seq, last - EVENTS_SHOWN), limit=EVENTS_SHOWN)
+    return recorded
+
+
+def limits_of(run: Run, peak: UsagePoint | None, *, now: float) -> tuple[LimitView, ...]:
+    """Each limit with what was used of it, where that is measured."""
+    limits = run.limits
+    elapsed = None if run.started_at is None else max(0.0, (run.ended_at or now) - run.started_at)
+    memory = peak.memory_bytes if peak else None
+    cores = peak.cpu_max if peak else None
+    pids = peak.pids if peak else None
+    return (
+        _limit("wall_seconds", "Wall time", limits.wall_seconds, elapsed, duration_text),
+        _limit("cpu_seconds", "CPU time", limits.cpu_seconds, None, duration_text),
+        _limit("memory_bytes", "Memory, peak", limits.memory_bytes, memory, bytes_text),
+        _limit("cpus", "CPUs, peak", limits.cpus, cores, lambda value: f"{value:.2g}"),
+        _limit("pids", "Processes, peak", limits.pids, pids, lambda value: f"{value:.0f}"),
+        _limit("disk_bytes", "Disk", limits.disk_bytes, None, bytes_text),
+        _limit("output_bytes", "Output", limits.output_bytes, run.bytes, bytes_text),
+    )
+
+
+def _limit(name: str, label: str, allowed: float, used: float | None, text: Callable[[float], str]) -> LimitView:
+    return LimitView(
+        name=name,
+        label=label,
+        allowed=text(allowed),
+        used="" if used is None else text(used),
+        fraction=None if used is None else fraction(used, allowed),
+    )

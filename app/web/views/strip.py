@@ -1,0 +1,47 @@
+"""The live part of the header, and the queue, as they are now."""
+
+from __future__ import annotations
+
+from app.domain.alerts import AlertStatus
+from app.domain.runs import LIVE_STATES, RunState
+from app.settings import Settings
+from app.store import alerts, hold, runs
+from app.store.database import Database
+from app.supervision.supervisor import Supervisor
+from app.web.contexts import Queue, Strip
+from app.web.parts import EngineView, HoldView
+from app.web.text import visible
+from app.web.views.alerts import worst
+from app.web.views.runs import run_view
+
+#: Runs of the queue that are shown.
+QUEUE_SHOWN = 50
+
+
+async def strip_of(db: Database, supervisor: Supervisor, settings: Settings) -> Strip:
+    """Counts, engine, hold and open alerts."""
+    counts = await runs.counts(db)
+    held = await hold.current(db)
+    unseen = await alerts.select(db, statuses={AlertStatus.OPEN}, limit=1000)
+    engine = supervisor.engine
+    return Strip(
+        counts={state.value: counts[state] for state in RunState if state in LIVE_STATES},
+        live=sum(counts[state] for state in LIVE_STATES),
+        slots=settings.slots,
+        engine=EngineView(reachable=engine.reachable, text=visible(engine.text), since=engine.since),
+        hold=HoldView(actor=visible(held.actor), text=visible(held.text), at=held.at) if held else None,
+        alerts_open=len(unseen),
+        alerts_worst=worst(unseen),
+    )
+
+
+async def queue_of(db: Database, settings: Settings, *, now: float) -> Queue:
+    """Who waits, next first."""
+    counts = await runs.counts(db)
+    waiting = await runs.select(db, states={RunState.QUEUED}, limit=QUEUE_SHOWN, oldest_first=True)
+    busy = sum(counts[state] for state in LIVE_STATES - {RunState.QUEUED})
+    return Queue(
+        runs=tuple(run_view(run, now=now) for run in waiting),
+        queued=counts[RunState.QUEUED],
+        free=max(0, settings.slots - busy),
+    )
