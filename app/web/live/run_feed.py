@@ -1,0 +1,147 @@
+"""One run as its readers see it: heads, and encoded frames of lines and usage that follow each other like a chain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from app.store import events, output, runs, usage
+from app.store.database import Database
+from app.supervision.doorbell import Doorbell
+from app.web.live.frames import frame
+from app.web.live.rung import rung_since
+from app.web.templates import Pages
+from app.web.views.log import fitting, row
+from app.web.views.panel import alerts_of, panel_of
+
+#: While it is busy a run is read at most once in this time, in seconds; an idle one at once.
+GATHER_SECONDS = 0.05
+#: The panel follows an event at once; the rest of it (counters, reasons) at most this often, in seconds.
+PANEL_SECONDS = 1.0
+MOST_ROWS = 200
+#: Shown bytes of a frame: a page handles one frame per animation frame.
+MOST_BYTES = 128 * 1024
+MOST_POINTS = 600
+#: Encoded frames that are kept for the other readers, in bytes.
+KEPT_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """How far the run is. Versions grow when the encoded fragment changes."""
+
+    event: int = 0
+    line: int = 0
+    usage: int = 0
+    ended: bool = False
+    version: int = 0
+    panel: bytes = b""
+    alerts_version: int = 0
+    alerts: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An encoded frame and the number of the last thing in it."""
+
+    frame: bytes
+    last: int
+
+
+class RunFeed:
+    """Shared by all readers of one run. Raises `NotFound` from `look` when there is no such run."""
+
+    def __init__(self, run: int, *, db: Database, doorbell: Doorbell, pages: Pages) -> None:
+        self._run = run
+        self._db = db
+        self._pages = pages
+        self._listening = contextlib.ExitStack()
+        self._bell = self._listening.enter_context(doorbell.listen(run))
+        self._lock = asyncio.Lock()
+        self._head: Head | None = None
+        self._read_at = 0.0
+        self._panel_at = 0.0
+        self._panel_due = False
+        self._links: OrderedDict[tuple[str, int], Link] = OrderedDict()
+        self._kept = 0
+
+    def close(self) -> None:
+        self._listening.close()
+
+    async def look(self) -> Head:
+        """The head, read again when something rang since anyone looked."""
+        async with self._lock:
+            await asyncio.sleep(max(0.0, self._read_at + GATHER_SECONDS - time.monotonic()))
+            rung = await rung_since(self._bell)
+            due = self._panel_due and time.monotonic() - self._panel_at >= PANEL_SECONDS
+            if self._head is None or rung or due:
+                self._read_at = time.monotonic()
+                self._head = await self._read(self._head or Head())
+            return self._head
+
+    async def _read(self, old: Head) -> Head:
+        run = await runs.get(self._db, self._run)
+        event = await events.last_seq(self._db, self._run)
+        newest = await usage.last(self._db, self._run, 1)
+        self._panel_due = event == old.event and time.monotonic() - self._panel_at < PANEL_SECONDS
+        html, alerts = old.panel, old.alerts
+        if not self._panel_due:
+            self._panel_at = time.monotonic()
+            html, alerts, event = await self._fragments()
+        return Head(
+            event=event,
+            line=run.lines,
+            usage=newest[-1].seq if newest else 0,
+            ended=not run.live,
+            version=old.version + (html != old.panel),
+            panel=html,
+            alerts_version=old.alerts_version + (alerts != old.alerts),
+            alerts=alerts,
+        )
+
+    async def _fragments(self) -> tuple[bytes, bytes, int]:
+        """Panel and alerts, encoded, and the last event they know."""
+        panel, event = await panel_of(self._db, self._run, now=time.time())
+        alerts = await alerts_of(self._db, self._run)
+        return (
+            frame("panel", {"run": self._run, "html": self._pages.render(panel)}),
+            frame("alerts", {"run": self._run, "html": self._pages.render(alerts)}),
+            event,
+        )
+
+    async def lines_after(self, line: int) -> Link | None:
+        """The frame that follows line number `line`: whoever asks first decides where it ends; None at the end."""
+        async with self._lock:
+            known = self._links.get(("lines", line))
+            if known is not None:
+                return known
+            stored = await output.read(self._db, self._run, after=line, limit=MOST_ROWS)
+            if not stored:
+                return None
+            kept = fitting(stored, MOST_BYTES)
+            made = frame("lines", {"run": self._run, "lines": [row(one) for one in kept]})
+            return self._keep("lines", line, Link(frame=made, last=kept[-1].number))
+
+    async def usage_after(self, seq: int) -> Link | None:
+        """The frame that follows usage point `seq`; None at the end."""
+        async with self._lock:
+            known = self._links.get(("usage", seq))
+            if known is not None:
+                return known
+            points = await usage.read(self._db, self._run, after=seq, limit=MOST_POINTS)
+            if not points:
+                return None
+            rows = [[p.seq, p.at, p.cpu_mean, p.cpu_max, p.memory_bytes, p.pids] for p in points]
+            made = frame("usage", {"run": self._run, "points": rows})
+            return self._keep("usage", seq, Link(frame=made, last=points[-1].seq))
+
+    def _keep(self, kind: str, after: int, link: Link) -> Link:
+        self._links[kind, after] = link
+        self._kept += len(link.frame)
+        while self._kept > KEPT_BYTES:
+            _, dropped = self._links.popitem(last=False)
+            self._kept -= len(dropped.frame)
+        return link

@@ -1,0 +1,36 @@
+"""What every handler gets: opened by `app.main`, closed by it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypedDict
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.settings import Settings
+from app.store.database import Database
+from app.supervision.supervisor import Supervisor
+from app.web.live.feeds import Feeds
+from app.web.passwords import Passwords
+from app.web.templates import Pages
+from app.web.throttle import Throttle
+
+
+class AppState(TypedDict):
+    """The lifespan's state."""
+
+    settings: Settings
+    db: Database
+    supervisor: Supervisor
+    pages: Pages
+    feeds: Feeds
+    throttle: Throttle
+    passwords: Passwords
+    version: str
+    started_at: float  #: unix seconds; also tells pages that the server is another one
+
+
+WebRequest = Request[AppState]
+Answer = Awaitable[Response]
+OpenHandler = Callable[[WebRequest], Answer]
