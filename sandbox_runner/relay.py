@@ -43,6 +43,10 @@ MAX_REASON = 1000
 class Wire(Protocol):
     """Bytes to the keeper's stdin and from its stdout. Any of these may raise OSError when it breaks."""
 
+    @property
+    def resumed(self) -> bool:
+        """Whether another wire to this keeper came before."""
+
     async def receive(self) -> bytes:
         """What came; nothing at the end."""
 
@@ -60,14 +64,13 @@ class Wire(Protocol):
 
 
 class KeeperRelay:
-    """See `driver.Relay`. `connect` makes the wire; `resumed` says that it is not the sandbox's first.
+    """See `driver.Relay`. `connect` makes the wire.
 
     Memory: at most a window of unacknowledged bytes and `frames.MAX_KEPT` frames, whatever the keeper sends.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Wire]], *, acknowledged: int = 0, resumed: bool = True) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Wire]], *, acknowledged: int = 0) -> None:
         self._connect = connect
-        self._resumed = resumed
         self._acknowledged = acknowledged
         self._credited = acknowledged  #: what of it the keeper was told
         self._received = acknowledged
@@ -215,7 +218,7 @@ class KeeperRelay:
         """Say HELLO and find the answer; the frames that came with it."""
         nonce = secrets.token_bytes(frames.NONCE_BYTES)
         hello = {"nonce": nonce.hex(), "acked": self._acknowledged, "window": frames.WINDOW}
-        wire.send((frames.RESYNC if self._resumed else b"") + frames.encode_json(Kind.HELLO, hello))
+        wire.send((frames.RESYNC if wire.resumed else b"") + frames.encode_json(Kind.HELLO, hello))
         await wire.drain()
         seen, dropped = b"", 0
         while nonce not in seen:

@@ -1,0 +1,93 @@
+"""Freezing a container so that it can be believed: the engine first, the kernel's own freezer where that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from sandbox_runner.cgroups import ContainerCgroup
+from sandbox_runner.docker_cgroups import KnownCgroups
+from sandbox_runner.docker_clients import Lane
+from sandbox_runner.docker_errors import EngineRefused
+from sandbox_runner.driver import EngineUnreachable, FreezeFailed, Sandbox, SandboxError, SandboxGone
+
+PAUSE_WITHIN = 1.0
+DIRECT_WITHIN = 2.0
+
+
+class Freezer:
+    """Freeze and thaw over a lane of their own: a pause can hang, and must hold up nobody else."""
+
+    def __init__(self, cgroups: KnownCgroups) -> None:
+        self._lane = Lane("freeze", threads=16, timeout=10)
+        self._cgroups = cgroups
+        self._pausing: dict[str, asyncio.Task[SandboxError | None]] = {}
+
+    async def freeze(self, sandbox: Sandbox) -> None:
+        """Raises `FreezeFailed` unless proven."""
+        asked = self._pausing.get(sandbox.id)
+        if asked is None:
+            asked = asyncio.create_task(self._pause(sandbox), name="engine pause")
+            self._pausing[sandbox.id] = asked
+            asked.add_done_callback(lambda _: self._pausing.pop(sandbox.id, None))
+        await asyncio.wait({asked}, timeout=PAUSE_WITHIN)
+        refused = asked.result() if asked.done() else None
+        if isinstance(refused, SandboxGone):
+            raise refused
+        cgroup = self._cgroups.search(sandbox)
+        if cgroup is not None:
+            # Also when the engine says it is done: gVisor's own pause leaves its kernel running.
+            if cgroup.procs() and await _freeze_directly(cgroup):
+                return
+        elif await self._paused(sandbox):
+            return
+        raise FreezeFailed(f"sandbox {sandbox.id[:12]} could not be proven frozen: {refused or 'not in time'}")
+
+    async def thaw(self, sandbox: Sandbox) -> None:
+        asked = self._pausing.get(sandbox.id)
+        if asked is not None:
+            await asyncio.wait({asked})  # or it would be frozen again after this
+        cgroup = self._cgroups.search(sandbox)
+        if cgroup is not None:
+            cgroup.thaw()
+        try:
+            await self._lane.call(lambda client: client.unpause(sandbox.id))
+        except EngineRefused:
+            pass  # the engine did not know it as paused, or found it thawed; the kernel decides
+        if cgroup is not None and cgroup.frozen():
+            raise SandboxError(f"sandbox {sandbox.id[:12]} could not be thawed")
+        if cgroup is None and await self._paused(sandbox):
+            raise SandboxError(f"sandbox {sandbox.id[:12]} could not be thawed")
+
+    async def close(self) -> None:
+        if self._pausing:
+            await asyncio.wait(list(self._pausing.values()))
+        self._lane.close()
+
+    async def _pause(self, sandbox: Sandbox) -> SandboxError | None:
+        try:
+            await self._lane.call(lambda client: client.pause(sandbox.id))
+        except SandboxError as error:
+            return error
+        return None
+
+    async def _paused(self, sandbox: Sandbox) -> bool:
+        try:
+            state = await self._lane.call(lambda client: client.inspect_container(sandbox.id)["State"])
+        except (SandboxGone, EngineUnreachable):
+            return False
+        return bool(state.get("Paused")) and bool(state.get("Running"))
+
+
+async def _freeze_directly(cgroup: ContainerCgroup) -> bool:
+    """The v1 freezer can stay half-way when processes come and go: thawed and asked again, it succeeds."""
+    until = time.monotonic() + DIRECT_WITHIN
+    pause = 0.002
+    while not cgroup.frozen():
+        if time.monotonic() > until or not cgroup.freeze():
+            return cgroup.frozen()
+        await asyncio.sleep(pause)
+        if not cgroup.frozen() and pause > 0.05:
+            cgroup.thaw()
+        pause = min(2 * pause, 0.1)
+    return True
