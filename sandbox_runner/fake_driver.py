@@ -235,11 +235,11 @@ class FakeRelay(Relay):
     def __init__(self, driver: FakeDriver, sandbox: Sandbox, acknowledged: int) -> None:
         self._driver = driver
         self._sandbox = sandbox
-        self._acknowledged = acknowledged
+        self._resumed_at = acknowledged
+        self._received = acknowledged  #: the offset after the last item given out
         self._box: FakeSandbox | None = None
         self._state: KeeperState | None = None
         self._queue: deque[Relayed] = deque()
-        self._received = 0
 
     @property
     def state(self) -> KeeperState:
@@ -256,13 +256,13 @@ class FakeRelay(Relay):
             raise RelayLost(f"sandbox {self._sandbox.id[:12]} is frozen: its keeper does not answer") from None
         if not box.alive:
             raise RelayLost(f"sandbox {self._sandbox.id[:12]} has ended")
-        if not box.acknowledged <= self._acknowledged <= box.produced:
+        if not box.acknowledged <= self._resumed_at <= box.produced:
             raise RelayRefused(
-                f"cannot resume at {self._acknowledged}: the keeper has bytes {box.acknowledged} to {box.produced}"
+                f"cannot resume at {self._resumed_at}: the keeper has bytes {box.acknowledged} to {box.produced}"
             )
         self._box = box
         self._state = box.keeper_state()
-        self._queue = box.attach(self._acknowledged)
+        self._queue = box.attach(self._resumed_at)
         return self
 
     async def __aexit__(
@@ -281,15 +281,18 @@ class FakeRelay(Relay):
         if lost or not self._queue:
             raise RelayLost("the relay was cut" if lost else "the sandbox has ended")
         limit = box.knobs.lose_stream
-        if limit is not None and not box.stream_lost and self._received >= limit:
+        carried = self._received - self._resumed_at
+        if limit is not None and not box.stream_lost and carried >= limit:
             box.stream_lost = True
             box.detach(self._queue)
-            raise RelayLost(f"the relay was cut after {self._received} bytes, as the knobs say")
+            raise RelayLost(f"the relay was cut after {carried} bytes, as the knobs say")
         item = self._queue.popleft()
-        self._received += end_of(item) - item.offset
+        self._received = end_of(item)
         return item
 
     def acknowledge(self, offset: int) -> None:
+        if offset > self._received:
+            raise ValueError(f"offset {offset} was not received yet, only {self._received}")
         if self._box is not None and self._box.reader is self._queue:
             self._box.acknowledge(offset)
 
@@ -304,6 +307,8 @@ class FakeRelay(Relay):
 
     async def feed(self, job: int, data: bytes) -> None:
         box = self._require_open()
+        if job not in box.jobs:
+            raise RelayRefused(f"job {job} was never started")
         await box.feed(job, data)
         if not box.alive:
             raise RelayLost("the sandbox has ended")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 from dataclasses import dataclass
@@ -51,6 +52,24 @@ ANSWERS = Play(
         "os.write(int(os.environ['CRUCIBLE_RESULT_FD']), b'{\"score\": 0}')"
     ),
     fake=FakeJob(lines=((0.0, Stream.STDOUT, b'{"score": 1}\n'),), answer=b'{"score": 0}'),
+    result=True,
+)
+
+
+def _who(job: Job, fed: bytes) -> bytes:
+    return json.dumps([job.uid, job.gid, sorted(job.groups), job.cwd, job.env.get("COLOUR")]).encode()
+
+
+#: Answers with who and where it is.
+TELLS_WHO = Play(
+    name="tells-who",
+    argv=_python(
+        "import json, os\n"
+        "groups = sorted(set(os.getgroups()) - {os.getgid()})\n"
+        "who = [os.getuid(), os.getgid(), groups, os.getcwd(), os.environ.get('COLOUR')]\n"
+        "os.write(int(os.environ['CRUCIBLE_RESULT_FD']), json.dumps(who).encode())"
+    ),
+    fake=FakeJob(answer=_who),
     result=True,
 )
 ENDS_WITH_3 = Play(name="ends-with-3", argv=("sh", "-c", "exit 3"), fake=FakeJob(code=3))
@@ -151,6 +170,7 @@ READS_THE_MARK = Play(
 PLAYS = (
     SPEAKS,
     ANSWERS,
+    TELLS_WHO,
     ENDS_WITH_3,
     DIES_BY_SIGNAL,
     MISSING,

@@ -17,6 +17,7 @@ from tests.contract.plays import READS_THE_MARK, WRITES_A_MARK
 
 @pytest.fixture
 async def reference(driver: Driver) -> AsyncIterator[str]:
+    """To be asked for before `house`, so that its image goes after all that uses it."""
     reference = f"crucible-contract-{secrets.token_hex(6)}:latest"
     yield reference
     await driver.remove_image(reference)
@@ -28,7 +29,7 @@ async def test_the_base_image_is_there_and_a_strange_one_is_not(driver: Driver) 
 
 
 async def test_what_root_made_in_one_sandbox_is_there_in_one_started_from_its_image(
-    driver: Driver, house: House, reference: str
+    driver: Driver, reference: str, house: House
 ) -> None:
     setup = await house.start(role=Role.SETUP)
     async with driver.relay(setup) as relay, Listener(relay) as listener:
@@ -46,7 +47,7 @@ async def test_what_root_made_in_one_sandbox_is_there_in_one_started_from_its_im
     assert listener.bytes_of(Stream.STDOUT) == b"mark\n"
 
 
-async def test_a_dead_sandbox_can_still_be_committed(driver: Driver, house: House, reference: str) -> None:
+async def test_a_dead_sandbox_can_still_be_committed(driver: Driver, reference: str, house: House) -> None:
     setup = await house.start(role=Role.SETUP)
     await driver.kill(setup)
     await driver.wait(setup)
@@ -54,7 +55,7 @@ async def test_a_dead_sandbox_can_still_be_committed(driver: Driver, house: Hous
 
 
 async def test_an_image_is_removed_once_and_removing_it_again_is_harmless(
-    driver: Driver, house: House, reference: str
+    driver: Driver, reference: str, house: House
 ) -> None:
     setup = await house.start(role=Role.SETUP)
     await driver.commit(setup, reference)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import random
 import time
 
 import pytest
 
-from sandbox_runner.driver import Driver, JobEnded, JobStarted, OutputChunk, Stream
+from sandbox_runner.driver import Driver, JobEnded, JobStarted, OutputChunk, RelayRefused, Stream
 from sandbox_runner.kill import kill_until_verified
+from sandbox_runner.spec import Role
 from tests.contract.conftest import House
-from tests.contract.listener import Listener
+from tests.contract.listener import PATIENCE, Listener
 from tests.contract.plays import (
     ANSWERS,
     COPIES,
@@ -21,8 +24,10 @@ from tests.contract.plays import (
     ENDS_WITH_3,
     LEAVES_A_CHILD,
     MISSING,
+    SLEEPS,
     SLEEPS_ON_STDIN,
     SPEAKS,
+    TELLS_WHO,
     Play,
 )
 
@@ -63,6 +68,18 @@ async def test_a_result_comes_on_its_own_stream_and_cannot_be_printed(driver: Dr
     assert listener.bytes_of(Stream.STDOUT) == b'{"score": 1}\n'
 
 
+@pytest.mark.parametrize(("uid", "groups"), [(1000, ()), (1000, (4, 7)), (0, ())])
+async def test_a_job_is_who_and_where_it_was_said_to_be(
+    driver: Driver, house: House, uid: int, groups: tuple[int, ...]
+) -> None:
+    job = dataclasses.replace(TELLS_WHO.job(1, uid=uid), groups=groups, cwd="/tmp", env={"COLOUR": "grün\n="})
+    async with driver.relay(await house.start(role=Role.SETUP)) as relay, Listener(relay) as listener:
+        await relay.run(job)
+        await listener.ended(1)
+
+    assert json.loads(listener.bytes_of(Stream.RESULT)) == [uid, uid, list(groups), "/tmp", "grün\n="]
+
+
 @pytest.mark.parametrize(("play", "code"), [(ENDS_WITH_3, 3), (DIES_BY_SIGNAL, 137)], ids=lambda value: str(value)[:8])
 async def test_a_job_ends_with_its_code_or_128_and_its_signal(
     driver: Driver, house: House, play: Play, code: int
@@ -95,6 +112,29 @@ async def test_jobs_run_one_after_the_other_and_the_offsets_go_on(driver: Driver
     async with driver.relay(sandbox, acknowledged=end) as relay:
         assert relay.state.produced == end
         assert dict(relay.state.jobs) == {1: 3, 2: 0, 3: 127}
+
+
+async def test_a_second_job_at_the_same_time_is_refused_and_the_first_goes_on(driver: Driver, house: House) -> None:
+    sandbox = await house.start()
+    async with driver.relay(sandbox) as relay, Listener(relay) as listener:
+        await relay.run(SLEEPS.job(1))
+        with pytest.raises(RelayRefused):
+            await relay.run(SPEAKS.job(2))
+        await listener.hears()
+        with pytest.raises(RelayRefused):
+            await relay.run(SPEAKS.job(2))
+    async with driver.relay(sandbox, acknowledged=listener.end) as relay:
+        assert dict(relay.state.jobs) == {1: None}
+        with pytest.raises(RelayRefused):
+            await relay.run(SPEAKS.job(2))
+
+
+async def test_the_number_of_a_job_is_used_once(driver: Driver, house: House) -> None:
+    async with driver.relay(await house.start()) as relay, Listener(relay) as listener:
+        await relay.run(ENDS_WITH_3.job(1))
+        await listener.ended(1)
+        with pytest.raises(RelayRefused):
+            await relay.run(ENDS_WITH_3.job(1))
 
 
 async def test_what_a_job_leaves_behind_dies_with_it(driver: Driver, house: House) -> None:
@@ -149,3 +189,17 @@ async def test_feeding_waits_for_a_job_that_does_not_read_and_a_kill_ends_the_wa
         done, _ = await asyncio.wait({feeding}, timeout=30)
         assert done
         await asyncio.gather(feeding, return_exceptions=True)
+
+
+async def test_a_job_that_was_never_started_cannot_be_fed_and_one_that_ended_takes_nothing(
+    driver: Driver, house: House
+) -> None:
+    async with driver.relay(await house.start()) as relay, Listener(relay) as listener:
+        with pytest.raises(RelayRefused):
+            await relay.feed(1, b"too early")
+        await relay.run(ENDS_WITH_3.job(1))
+        await listener.ended(1)
+        async with asyncio.timeout(PATIENCE):
+            await relay.feed(1, bytes(1_000_000))
+            await relay.feed(1, b"")
+        assert listener.lost is None

@@ -119,6 +119,18 @@ async def test_what_was_never_produced_cannot_be_acknowledged(driver: Driver, ho
             pass
 
 
+async def test_what_was_not_received_cannot_be_acknowledged(driver: Driver, house: House) -> None:
+    async with driver.relay(await house.start()) as relay, Listener(relay) as listener:
+        with pytest.raises(ValueError, match="not received"):
+            relay.acknowledge(1)
+        await relay.run(SPEAKS.job(1))
+        await listener.ended(1)
+        relay.acknowledge(listener.end)
+        relay.acknowledge(0)  # never goes back
+        with pytest.raises(ValueError, match="not received"):
+            relay.acknowledge(listener.end + 1)
+
+
 async def test_a_reader_that_does_not_acknowledge_stops_the_job_and_can_let_it_go_on(
     driver: Driver, house: House
 ) -> None:
