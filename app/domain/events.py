@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,11 +193,11 @@ class Recorded:
 
 
 def event_to_json(event: Event) -> dict[str, object]:
-    return {"kind": type(event).__name__, **dataclasses.asdict(event)}
+    return {"event": type(event).__name__, **dataclasses.asdict(event)}
 
 
 def event_from_json(data: Mapping[str, object]) -> Event:
     """The event that `event_to_json` wrote. Raises `KeyError` for an unknown kind."""
-    values = dict(data)
-    kind = KINDS[str(values.pop("kind"))]
+    values: dict[str, Any] = dict(data)
+    kind = KINDS[str(values.pop("event"))]
     return kind(**values)
