@@ -22,7 +22,7 @@ import zstandard
 
 from app.domain.errors import CrucibleError
 
-#: A chunk is closed at this weight; a single chunk weighs at most this, plus less than this, plus its last line.
+#: Chunks are cut at this weight. None weighs more than twice this and one line.
 FULL = 64 * 1024
 #: What a line weighs beyond its bytes, so that a flood of empty lines fills chunks too.
 LINE_WEIGHT = 8
@@ -182,6 +182,4 @@ def _unpacked(chunk: Chunk) -> bytes:
 
 
 def _microseconds(at: float) -> int:
-    if not math.isfinite(at):
-        return 0
-    return min(max(round(at * 1e6), 0), _LAST_TIME)
+    return 0 if math.isnan(at) else round(min(max(at, 0.0), _LAST_TIME / 1e6) * 1e6)

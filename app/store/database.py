@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.domain.errors import Unavailable
-from app.store import schema
 from app.store.failures import explained, mapped
+from app.store.schema import MIGRATIONS, migrate
 
 #: Readers at once; on SQLite each is a connection with a thread of its own. More wait their turn.
 READERS = 4
@@ -58,7 +58,7 @@ class Database:
         self._one_writer = asyncio.Lock()
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, *, migrations: Path = MIGRATIONS) -> Self:
         """Connect and migrate to the newest schema. A SQLite file and its folder are made, for their owner only.
 
         Raises `Unavailable` with what to do.
@@ -69,7 +69,7 @@ class Database:
                 await asyncio.to_thread(_prepare_file, Path(place.database or ""))
             db = cls(_engine(place, writer=True), _engine(place, writer=False))
             try:
-                await schema.migrate(db._readers, lambda: _engine(place, writer=True))
+                await migrate(db._readers, lambda: _engine(place, writer=True), migrations)
             except BaseException:
                 await db.close()
                 raise
@@ -136,21 +136,22 @@ def _prepare_file(path: Path) -> None:
 
 
 def _engine(place: URL, *, writer: bool) -> AsyncEngine:
-    size = 1 if writer else READERS
+    size: dict[str, Any] = {"pool_size": 1 if writer else READERS, "max_overflow": 0, "pool_timeout": POOL_SECONDS}
     if place.get_backend_name() == "sqlite":
+        # The driver must not begin transactions by itself: we say which kind. Every transaction of ours is ended, so
+        # that connections need no reset.
         engine = create_async_engine(
-            place, pool_size=size, max_overflow=0, pool_timeout=POOL_SECONDS, pool_reset_on_return=None,
-            # The driver must not begin transactions by itself: we say which kind.
-            connect_args={"isolation_level": None},
+            place, pool_reset_on_return=None, connect_args={"isolation_level": None}, **size
         )
         event.listen(engine.sync_engine, "connect", _set_pragmas)
         event.listen(engine.sync_engine, "begin", _begin_immediate if writer else _begin)
         return engine
     # A snapshot for readers as SQLite gives it; the writer locks the rows it changes.
     level: Any = "READ COMMITTED" if writer else "REPEATABLE READ"
-    return create_async_engine(
-        place, pool_size=size, max_overflow=0, pool_timeout=POOL_SECONDS, pool_pre_ping=True, isolation_level=level
-    )
+    try:
+        return create_async_engine(place, pool_pre_ping=True, isolation_level=level, **size)
+    except ModuleNotFoundError as error:
+        raise Unavailable(f"PostgreSQL needs the package {error.name}: install it beside Crucible.") from None
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

@@ -20,17 +20,17 @@ MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "migrations"
 _VERSION = table("alembic_version", column("version_num", String))
 
 
-async def migrate(readers: AsyncEngine, make_writer: Callable[[], AsyncEngine]) -> None:
+async def migrate(readers: AsyncEngine, make_writer: Callable[[], AsyncEngine], folder: Path) -> None:
     """Make the schema the newest one, all or nothing; one look when it is already.
 
-    `make_writer` makes an engine of its own for the migration, which runs in another thread and event loop.
+    `make_writer` makes an engine of its own for the migrations in `folder`, which run in another thread and event loop.
     Raises `Unavailable` for a database this version cannot know.
     """
     async with readers.connect() as connection:
         version = await connection.run_sync(_version)
     if version == HEAD:
         return
-    await asyncio.to_thread(_upgrade, make_writer)
+    await asyncio.to_thread(_upgrade, make_writer, folder)
     log.info("the database was brought from schema %s to %s", version or "none", HEAD)
 
 
@@ -46,19 +46,19 @@ def _version(connection: Connection) -> str | None:
     return None
 
 
-def _upgrade(make_writer: Callable[[], AsyncEngine]) -> None:
+def _upgrade(make_writer: Callable[[], AsyncEngine], folder: Path) -> None:
     async def upgrade() -> None:
         engine = make_writer()
         try:
             async with engine.begin() as connection:
-                await connection.run_sync(_run_migrations)
+                await connection.run_sync(_run_migrations, folder)
         finally:
             await engine.dispose()
 
     asyncio.run(upgrade())
 
 
-def _run_migrations(connection: Connection) -> None:
+def _run_migrations(connection: Connection, folder: Path) -> None:
     # 60 ms to load, and only once in the life of most databases.
     from alembic import command
     from alembic.config import Config
@@ -66,7 +66,7 @@ def _run_migrations(connection: Connection) -> None:
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     try:
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
@@ -79,4 +79,4 @@ def _run_migrations(connection: Connection) -> None:
             )
         command.upgrade(config, "head")
     except CommandError as error:
-        raise Unavailable(f"the database cannot be migrated: {error}. Check the folder {MIGRATIONS.name}/.") from error
+        raise Unavailable(f"the database cannot be migrated: {error}. Check the folder {folder}.") from error

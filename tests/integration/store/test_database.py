@@ -1,0 +1,228 @@
+"""Opening, sharing and closing the database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, insert, select, update
+
+from app.domain.errors import Broken, Unavailable
+from app.domain.runs import RunState
+from app.store import audit, runs, tables
+from app.store.database import Database, sqlite_url
+
+AUDITED = select(func.count()).select_from(tables.audit)
+
+
+def entry(number: int) -> dict[str, object]:
+    return {"at": float(number), "actor": "a", "action": "b", "subject": "c", "detail": "d"}
+
+
+async def test_the_folder_and_the_files_in_it_are_for_their_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        db = await Database.open(sqlite_url(tmp_path / "deep" / "data"))
+        await audit.append(db, at=1.0, actor="a", action="b")
+        folder = tmp_path / "deep" / "data"
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+        await db.close()
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert modes == {"crucible.db": 0o600, "crucible.db-wal": 0o600, "crucible.db-shm": 0o600}
+
+
+async def test_a_database_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    file = tmp_path / "crucible.db"
+    file.touch(mode=0o644)
+
+    await (await Database.open(sqlite_url(tmp_path))).close()
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_closing_leaves_one_whole_file(db: Database, url: str, tmp_path: Path) -> None:
+    await audit.append(db, at=1.0, actor="ada", action="closing")
+    await db.close()
+
+    assert [file.name for file in (tmp_path / "data").iterdir()] == ["crucible.db"]
+    again = await Database.open(url)
+    assert [each.action for each in await audit.read(again)] == ["closing"]
+    await again.close()
+
+
+@pytest.mark.parametrize("form", ["sqlite:///{}", "sqlite+aiosqlite:///{}"])
+async def test_the_driver_need_not_be_named(form: str, tmp_path: Path) -> None:
+    db = await Database.open(form.format(tmp_path / "x.db"))
+    await audit.append(db, at=1.0, actor="a", action="b")
+    await db.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "Write the database as"),
+        ("mysql://host/name", "Use sqlite or postgresql"),
+        ("sqlite://", "needs a file"),
+        ("sqlite:///:memory:", "needs a file"),
+        ("sqlite:////proc/nowhere/crucible.db", "the database cannot be opened"),
+    ],
+)
+async def test_what_cannot_be_opened_says_what_to_do(url: str, said: str) -> None:
+    with pytest.raises(Unavailable, match=said):
+        await Database.open(url)
+
+
+async def test_a_file_that_is_no_database_is_unavailable_and_unharmed(tmp_path: Path) -> None:
+    file = tmp_path / "crucible.db"
+    file.write_bytes(b"precious notes, not a database. " * 100)
+
+    with pytest.raises(Unavailable, match="no database or is damaged"):
+        await Database.open(sqlite_url(tmp_path))
+
+    assert file.read_bytes() == b"precious notes, not a database. " * 100
+
+
+async def test_a_block_that_fails_leaves_nothing(db: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with db.writing() as connection:
+            await connection.execute(insert(tables.audit), [entry(1)])
+            raise ZeroDivisionError
+
+    async with db.reading() as connection:
+        assert await connection.scalar(AUDITED) == 0
+
+
+async def test_a_block_that_is_cancelled_leaves_nothing_and_frees_the_writer(db: Database) -> None:
+    written = asyncio.Event()
+
+    async def stuck() -> None:
+        async with db.writing() as connection:
+            await connection.execute(insert(tables.audit), [entry(1)])
+            written.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(stuck())
+    await written.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    await audit.append(db, at=2.0, actor="next", action="goes on")
+    assert [each.actor for each in await audit.read(db)] == ["next"]
+
+
+async def test_writers_cancelled_at_any_moment_never_leave_half_a_block(db: Database) -> None:
+    async def write(number: int) -> None:
+        async with db.writing() as connection:
+            await connection.execute(insert(tables.audit), [entry(number)])
+            await connection.execute(insert(tables.audit), [entry(number)])
+
+    for number in range(60):
+        task = asyncio.create_task(write(number))
+        # Each time a few turns of the loop later: at the lock, in BEGIN, in the inserts, in COMMIT.
+        for _ in range(number // 2):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    await audit.append(db, at=1.0, actor="last", action="goes on")
+    counts = select(func.count()).where(tables.audit.c.actor == "a").group_by(tables.audit.c.at)
+    async with db.reading() as connection:
+        assert set(await connection.scalars(counts)) <= {2}
+
+
+async def test_a_reader_sees_one_state_while_the_writer_goes_on(db: Database) -> None:
+    async with db.reading() as connection:
+        assert await connection.scalar(AUDITED) == 0
+        await audit.append(db, at=1.0, actor="a", action="b")
+        assert await connection.scalar(AUDITED) == 0
+
+    async with db.reading() as connection:
+        assert await connection.scalar(AUDITED) == 1
+
+
+async def test_readers_do_not_wait_for_the_writer(db: Database) -> None:
+    async with db.writing() as connection:
+        await connection.execute(insert(tables.audit), [entry(1)])
+        assert await asyncio.wait_for(audit.read(db), 20) == []
+
+
+async def test_many_writers_and_readers_at_once_lose_nothing(db: Database) -> None:
+    await asyncio.gather(
+        *(audit.append(db, at=float(n), actor=str(n), action="write") for n in range(100)),
+        *(audit.read(db) for _ in range(100)),
+    )
+
+    assert sorted(int(each.actor) for each in await audit.read(db)) == list(range(100))
+
+
+async def test_the_writer_is_first_come_first_served(db: Database) -> None:
+    order: list[int] = []
+
+    async def write(number: int) -> None:
+        async with db.writing():
+            order.append(number)
+
+    await asyncio.gather(*(write(number) for number in range(20)))
+
+    assert order == list(range(20))
+
+
+async def test_rows_that_point_nowhere_are_refused(db: Database) -> None:
+    with pytest.raises(Broken, match="FOREIGN KEY"):
+        async with db.writing() as connection:
+            await connection.execute(
+                insert(tables.relay_positions).values(run=99, sandbox="x", offset=0, pending=b"")
+            )
+
+
+async def test_a_run_is_ended_exactly_when_it_has_an_outcome_whoever_writes(db: Database, run: int) -> None:
+    for values in ({"state": RunState.ENDED.value}, {"outcome": "stopped"}):
+        with pytest.raises(Broken, match="CHECK"):
+            async with db.writing() as connection:
+                await connection.execute(update(tables.runs).where(tables.runs.c.id == run).values(values))
+
+    assert (await runs.get(db, run)).state is RunState.QUEUED
+
+
+async def test_a_database_held_by_another_process_is_broken_after_a_while(
+    db: Database, tmp_path: Path
+) -> None:
+    async with db.writing() as connection:
+        await connection.exec_driver_sql("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(tmp_path / "data" / "crucible.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(Broken, match="Another process holds the database"):
+        await audit.append(db, at=1.0, actor="a", action="b")
+
+    other.execute("ROLLBACK")
+    other.close()
+    await audit.append(db, at=2.0, actor="a", action="b")
+
+
+async def test_two_processes_may_open_a_new_folder_at_once(url: str) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from app.store.database import Database\n"
+        "async def main():\n"
+        "    db = await Database.open(sys.argv[1])\n"
+        "    await db.close()\n"
+        "asyncio.run(main())\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", program, url], cwd=Path.cwd(), stderr=subprocess.PIPE) for _ in range(2)
+    ]
+
+    for process in both:
+        _, errors = await asyncio.to_thread(process.communicate, None, 60)
+        assert (process.returncode, errors) == (0, b"")
