@@ -1,0 +1,95 @@
+// What a page does by itself: one stream in, the page up to date. Every page works without this file.
+import { banner, heardFrame, say, showState, startChrome, textBanner } from "./live/chrome.js";
+import { Charts } from "./live/charts.js";
+import { heardTime, serverNow, startClock } from "./live/clock.js";
+import { startForm } from "./live/form.js";
+import { startKeys } from "./live/keys.js";
+import { Log } from "./live/log.js";
+import { morph } from "./live/morph.js";
+import { reapply, startStop } from "./live/stop.js";
+import { Stream } from "./live/stream.js";
+import { Wall } from "./live/wall.js";
+
+startClock();
+startChrome();
+startStop();
+
+const { run, stream: url, version } = document.body.dataset;
+const wall = document.getElementById("wall") ? new Wall(document.getElementById("wall")) : null;
+const log = document.getElementById("log") ? new Log(Number(run)) : null;
+const charts = document.getElementById("charts") ? new Charts(document.getElementById("charts")) : null;
+startKeys(log);
+const form = document.getElementById("new");
+if (form) startForm(form);
+citeAlerts();
+
+/** What to do with each frame. */
+const frames = {
+  hello({ now, version: theirs }) {
+    heardTime(now);
+    wall?.hello();
+    if (theirs && theirs !== version) {
+      banner("version", textBanner(`The server is now version ${theirs}; this page is from ${version}.`, { href: location.href, text: "Reload" }));
+    }
+  },
+  hb({ now }) {
+    heardTime(now);
+  },
+  lines: ({ lines }) => log?.receive(lines),
+  usage: ({ points }) => charts?.receive(points),
+  panel({ html }) {
+    const panel = document.getElementById("panel");
+    if (panel) reapply(morph(panel, html));
+  },
+  alerts({ html }) {
+    const list = document.getElementById("alerts");
+    if (!list) return;
+    const before = new Set([...list.querySelectorAll("[data-alert]")].map((element) => element.dataset.alert));
+    citeAlerts(morph(list, html), before);
+  },
+  strip({ html }) {
+    reapply(morph(document.getElementById("strip"), html));
+  },
+  card: (data) => wall?.card(data),
+  gone: (data) => wall?.gone(data),
+  queue: (data) => wall?.queue(data),
+  eof() {},
+  bye() {
+    say("The server is going down. Runs end by themselves unless it is back within its grace time.", 10);
+  },
+};
+
+/** Marks the cited lines in the output; says grave new alerts aloud. */
+function citeAlerts(list = document.getElementById("alerts"), before = null) {
+  if (!list || !log) return;
+  const all = [...list.querySelectorAll("[data-alert]")];
+  const fresh = before === null ? [] : all.filter((element) => !before.has(element.dataset.alert));
+  log.cite(new Set(all.map((element) => Number(element.dataset.line)).filter(Boolean)), fresh.length);
+  const grave = fresh.find((element) => element.matches(".alert-high, .alert-critical"));
+  if (grave) say(`Alert: ${grave.querySelector(".alert-title").textContent}`, 8);
+}
+
+if (url) {
+  const stream = new Stream({
+    url,
+    cursor: document.body.dataset.cursor ?? "",
+    onFrame(event, data) {
+      if (typeof data.now === "number") heardFrame(data.now);
+      else heardFrame(serverNow());
+      frames[event]?.(data);
+    },
+    onState(state) {
+      showState(state);
+      if (state === "signed-out") {
+        banner("session", textBanner("You are signed out: this page no longer follows. Runs go on.", { href: `/sign-in?next=${encodeURIComponent(location.pathname)}`, text: "Sign in" }));
+      }
+    },
+  });
+  stream.run();
+  addEventListener("online", () => stream.hurry());
+  document.addEventListener("visibilitychange", () => document.hidden || stream.hurry());
+  addEventListener("pagehide", () => stream.stop()); // frees the connection for the next page at once
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+} else {
+  showState("");
+}

@@ -1,0 +1,66 @@
+// Time as the server sees it, and the texts on the page that grow with it.
+
+let offset = 0; // seconds to add to our clock to get the server's; the smallest delay seen wins
+let sure = false;
+
+/** Called with the server's time in each frame that carries one. */
+export function heardTime(serverNow) {
+  const seen = serverNow - Date.now() / 1000;
+  // A frame can be late but never early: the largest difference is nearest to the truth. Drift is let in slowly.
+  if (!sure || seen > offset) offset = seen;
+  else offset += (seen - offset) * 0.02;
+  sure = true;
+}
+
+export const serverNow = () => Date.now() / 1000 + offset;
+
+/** 64 -> "1 m 04 s": the server's filter `duration`, for seconds that go on. */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (number) => String(number).padStart(2, "0");
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} m ${two(whole % 60)} s`;
+  if (whole < 48 * 3600) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} m`;
+  return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
+}
+
+/** Unix seconds -> "14:03:09.120", UTC: the server's filter `clock`. */
+export const clock = (at) => new Date(Math.round(at * 1000)).toISOString().slice(11, 23);
+
+/** 1536 -> "1.5 KiB": the server's filter `bytes`. */
+export function bytes(size) {
+  let amount = size;
+  let unit = 0;
+  for (; Math.abs(amount) >= 1024 && unit < 4; unit += 1) amount /= 1024;
+  return `${unit === 0 || Number.isInteger(amount) ? Math.round(amount) : amount.toFixed(1)} ${["B", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+}
+
+/** 12345 -> "12 345": the server's filter `number`. */
+export const number = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+
+/** Moves every running clock on the page. */
+function tick() {
+  const now = serverNow();
+  for (const element of document.querySelectorAll("[data-start]")) {
+    const elapsed = Math.max(Number(element.dataset.elapsed), now - Number(element.dataset.start));
+    setText(element.querySelector("[data-clock]"), duration(elapsed));
+    const level = element.parentElement.querySelector("[data-level]");
+    if (!level) continue;
+    const grown = Number(level.dataset.level) + (elapsed - Number(element.dataset.elapsed)) / Number(element.dataset.wall);
+    level.setAttribute("width", (100 * Math.min(1, grown)).toFixed(2));
+    level.parentElement.classList.toggle("bar-high", grown >= 0.9);
+  }
+  for (const element of document.querySelectorAll("[data-since]")) {
+    setText(element, duration(now - Number(element.dataset.since)));
+  }
+}
+
+function setText(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+export function startClock() {
+  heardTime(Number(document.body.dataset.now));
+  tick();
+  setInterval(tick, 1000);
+}

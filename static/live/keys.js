@@ -1,0 +1,77 @@
+// The keyboard map. Single keys act only when nobody is typing.
+import { say } from "./chrome.js";
+
+const PLACES = { w: "/", e: "/evaluations", a: "/alerts", n: "/new", h: "/health" };
+const ARMED = 5_000; // ms in which Enter stops the run
+
+let chord = 0; // performance.now() of the last "g"
+let armed = null; // {button, until}
+
+const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
+
+function onKey(event, log) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (armed && event.key !== "Shift") {
+    const { button, until } = armed;
+    armed = null;
+    document.querySelectorAll(".is-armed").forEach((element) => element.classList.remove("is-armed"));
+    if (event.key === "Enter" && performance.now() < until && button.isConnected) {
+      event.preventDefault();
+      button.form.requestSubmit(button);
+      return;
+    }
+    say("");
+  }
+  if (typing(event.target) || document.querySelector("dialog[open]")) return;
+  if (event.key === "K" && event.shiftKey) return arm(event);
+  if (chord && performance.now() - chord < 1500 && PLACES[event.key]) return location.assign(PLACES[event.key]);
+  chord = event.key === "g" ? performance.now() : 0;
+  switch (event.key) {
+    case "?":
+      return document.getElementById("keys").showModal();
+    case "j":
+      return step(1);
+    case "k":
+      return step(-1);
+    case "f":
+      return log?.follow();
+    case "End":
+      if (log) {
+        event.preventDefault();
+        log.follow();
+      }
+      return undefined;
+    case "w":
+      return log?.toggle("wrap");
+    default:
+      return undefined;
+  }
+}
+
+/** Focus on the next or previous card. */
+function step(by) {
+  const links = [...document.querySelectorAll(".card .stretch")];
+  if (links.length === 0) return;
+  const here = links.findIndex((link) => link.closest(".card").contains(document.activeElement));
+  const next = links[Math.min(links.length - 1, Math.max(0, here < 0 ? 0 : here + by))];
+  next.focus();
+  next.closest(".card").scrollIntoView({ block: "nearest" });
+}
+
+/** Shift+K names the run; Enter stops it. */
+function arm(event) {
+  event.preventDefault();
+  const inFocus = document.activeElement?.closest("[data-run]:not(body)");
+  const button = (inFocus ?? document.getElementById("panel"))?.querySelector("[data-stop]");
+  if (!button) {
+    say(document.getElementById("wall") ? "Choose a run with j and k first." : "There is nothing to stop here.");
+    return;
+  }
+  armed = { button, until: performance.now() + ARMED };
+  button.classList.add("is-armed");
+  say(`Press Enter to stop run ${button.dataset.stop}. Any other key: no.`, ARMED / 1000);
+}
+
+export function startKeys(log) {
+  document.addEventListener("keydown", (event) => onKey(event, log));
+}

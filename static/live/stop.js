@@ -1,0 +1,158 @@
+// STOP. The page shows the press at once, the server's word when it comes, and says loudly when it does not come.
+// Without this module the same buttons are plain forms.
+import { banner, say, textBanner } from "./chrome.js";
+import { serverNow } from "./clock.js";
+
+const ANSWER_WITHIN = 3_000; // ms
+const HOLD = 800; // ms
+const CONFIRM_WITHIN = 5_000; // ms
+
+const pressed = new Map(); // "42" or "all" -> true until the page's own state says so
+
+/** Every button of the page's one form comes through here. */
+async function onSubmit(event) {
+  const button = event.submitter;
+  const action = button?.getAttribute("formaction");
+  if (event.target.id !== "act" || !action) return;
+  if (button.hasAttribute("hx-post") || button.hasAttribute("data-native")) return; // htmx, or a page that must change
+  const url = new URL(action, location.href);
+  if (/\/again$/.test(url.pathname)) return; // leads to the new run's page
+  event.preventDefault();
+  const body = new URLSearchParams(new FormData(event.target, button));
+  if (button.dataset.stop) await pressStop(button.dataset.stop, url, body, event.target, button);
+  else await send(url, body, event.target, button);
+}
+
+async function pressStop(what, url, body, form, button) {
+  pressed.set(what, true);
+  reapply(document);
+  document.getElementById("stop-all")?.removeAttribute("open");
+  const name = what === "all" ? "STOP ALL" : `Stop of run ${what}`;
+  const from = serverNow();
+  for (let attempt = 1; pressed.has(what); attempt += 1) {
+    const result = await post(url, body);
+    if (result.ok) {
+      pressed.delete(what);
+      banner(`stop-${what}`, null);
+      say(`${name} received.`);
+      return;
+    }
+    if (result.signedOut) return leaveTo(form, button); // sign-in comes back to this page and asks to press again
+    if (result.refused) {
+      pressed.delete(what);
+      reapply(document);
+      banner(`stop-${what}`, textBanner(`${name} was refused: ${result.text}`));
+      return;
+    }
+    notConfirmed(what, `${name}: no answer for ${Math.round(serverNow() - from)} s (attempt ${attempt}).`);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+
+/** A request that ends by itself. `ok`, `refused` (final), `signedOut`, or none of them: try again. */
+async function post(url, body) {
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      body,
+      headers: { Accept: "application/json" },
+      signal: AbortSignal.timeout(ANSWER_WITHIN),
+      redirect: "manual",
+    });
+    if (response.ok) return { ok: true };
+    if (response.status === 401 || response.type === "opaqueredirect") return { signedOut: true };
+    if (response.status >= 500 && response.status !== 503) return {};
+    return { refused: response.status < 500, text: await problemText(response) };
+  } catch {
+    return {}; // no answer in time, or no connection
+  }
+}
+
+async function problemText(response) {
+  try {
+    const { error } = await response.json();
+    return [error.where, error.what, error.todo].filter(Boolean).join(" ");
+  } catch {
+    return `the server answered ${response.status}.`;
+  }
+}
+
+function leaveTo(form, button) {
+  button.setAttribute("data-native", "");
+  form.requestSubmit(button);
+}
+
+function notConfirmed(what, text) {
+  const template = document.getElementById("not-confirmed");
+  const element = template.content.firstElementChild.cloneNode(true);
+  element.querySelector("[data-what]").textContent = text;
+  banner(`stop-${what}`, element);
+}
+
+/** Freeze, thaw, reason, release, alerts: sent in place; the stream brings the change. */
+async function send(url, body, form, button) {
+  button.disabled = true;
+  const result = await post(url, body);
+  button.disabled = false;
+  if (result.signedOut) leaveTo(form, button);
+  else if (!result.ok) say(result.text ?? "The server did not answer. Try again.", 8);
+}
+
+/** Buttons that were pressed keep looking pressed when a fragment that is a moment old replaces them. */
+export function reapply(root) {
+  for (const button of root.querySelectorAll("[data-stop]")) {
+    const down = pressed.has(button.dataset.stop) || (pressed.has("all") && button.dataset.stop !== "all");
+    button.classList.toggle("is-pressed", down);
+    button.toggleAttribute("data-own-pressed", down);
+    const word = button.querySelector("span");
+    if (word) word.textContent = down ? "STOPPING" : "STOP";
+  }
+}
+
+/** Holding STOP ALL does it; a short press opens the confirmation, which closes itself. */
+function startStopAll() {
+  let holding = 0;
+  let done = false;
+  let closing = 0;
+  const octagon = (event) => event.target.closest?.("#stop-all > summary");
+  const confirm = () => document.querySelector("#stop-all .stop-now");
+  const release = () => {
+    clearTimeout(holding);
+    document.querySelector("#stop-all > summary")?.classList.remove("is-held");
+  };
+  document.addEventListener("pointerdown", (event) => {
+    const summary = octagon(event);
+    if (!summary || event.button !== 0) return;
+    done = false;
+    summary.classList.add("is-held");
+    holding = setTimeout(() => {
+      done = true;
+      release();
+      confirm().form.requestSubmit(confirm());
+    }, HOLD);
+  });
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, release);
+  document.addEventListener("pointermove", (event) => {
+    // Sliding off takes the press back.
+    if (holding && !document.elementFromPoint(event.clientX, event.clientY)?.closest("#stop-all > summary")) release();
+  });
+  document.addEventListener("click", (event) => {
+    if (octagon(event) && done) event.preventDefault(); // the hold was the press
+    else if (!event.target.closest("#stop-all")) document.getElementById("stop-all")?.removeAttribute("open");
+  });
+  document.addEventListener("contextmenu", (event) => {
+    if (octagon(event)) event.preventDefault(); // a long touch
+  });
+  document.addEventListener("toggle", (event) => {
+    if (event.target.id !== "stop-all") return;
+    clearTimeout(closing);
+    if (!event.target.open) return;
+    confirm().focus();
+    closing = setTimeout(() => document.getElementById("stop-all")?.removeAttribute("open"), CONFIRM_WITHIN);
+  }, true);
+}
+
+export function startStop() {
+  document.addEventListener("submit", onSubmit);
+  startStopAll();
+}
