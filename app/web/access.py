@@ -24,15 +24,12 @@ class Visitor:
 
     user: User
     csrf: str  #: "" for a program
-    session: str | None  #: the session's secret; None for a program
+    secret: str  #: of the session or the token
+    by_token: bool
 
     @property
     def name(self) -> str:
         return self.user.name
-
-    @property
-    def by_token(self) -> bool:
-        return self.session is None
 
 
 def new_secret() -> str:
@@ -49,7 +46,7 @@ async def visitor_by_cookie(request: WebRequest) -> Visitor | None:
     if not secret or len(secret) > 100:
         return None
     session = await accounts.session(request.state["db"], secret, now=time.time())
-    return None if session is None else Visitor(user=session.user, csrf=session.csrf, session=secret)
+    return None if session is None else Visitor(user=session.user, csrf=session.csrf, secret=secret, by_token=False)
 
 
 async def visitor_by_token(request: WebRequest) -> Visitor | None:
@@ -58,7 +55,14 @@ async def visitor_by_token(request: WebRequest) -> Visitor | None:
     if kind.lower() != "bearer" or match is None:
         return None
     user = await accounts.token_user(request.state["db"], match[2], now=time.time())
-    return None if user is None else Visitor(user=user, csrf="", session=None)
+    return None if user is None else Visitor(user=user, csrf="", secret=match[2], by_token=True)
+
+
+async def still_known(db: Database, visitor: Visitor) -> bool:
+    """Whether the session or the token is still good: asked again and again while a stream is open."""
+    if visitor.by_token:
+        return await accounts.token_user(db, visitor.secret, now=time.time()) is not None
+    return await accounts.session(db, visitor.secret, now=time.time()) is not None
 
 
 async def open_session(request: WebRequest, user: User, response: Response) -> None:
@@ -83,3 +87,8 @@ async def close_session(request: WebRequest, db: Database) -> None:
     old = request.cookies.get(cookie_name(request.state["settings"]))
     if old and len(old) <= 100:
         await accounts.end_session(db, old)
+
+
+def client_address(request: WebRequest) -> str:
+    """Of the other end of the connection; a header could be anyone's."""
+    return request.client.host if request.client else "unknown"

@@ -1,0 +1,1 @@
+"""Handlers for people, one module per noun: read, make the context, answer."""

@@ -40,25 +40,34 @@ def row(line: StoredLine) -> Row:
     return [line.number, round(line.at, 6), line.stream, pieces, line.complete]
 
 
-async def window_before(db: Database, run: int, *, before: int, limit: int = WINDOW) -> Window:
-    """Up to `limit` lines that end just before line `before`; fewer when they are large."""
-    lines = await output.read(db, run, after=max(0, before - 1 - limit), limit=min(limit, max(0, before - 1)))
-    kept = _newest_that_fit(lines)
-    first = kept[0].number if kept else before
-    return Window(lines=tuple(line_view(line) for line in kept), first=first, last=before - 1)
+async def newest(db: Database, run: int, *, lines: int) -> Window:
+    """The last lines of a run that has `lines` of them."""
+    return _window(await lines_before(db, run, before=lines + 1, limit=WINDOW), lines + 1)
 
 
-async def rows_before(db: Database, run: int, *, before: int, limit: int) -> list[Row]:
-    """The same as rows, for a page that asks for older lines."""
-    lines = await output.read(db, run, after=max(0, before - 1 - limit), limit=min(limit, max(0, before - 1)))
-    return [row(line) for line in _newest_that_fit(lines)]
+async def around(db: Database, run: int, *, line: int) -> Window:
+    """Lines on both sides of `line`, which is among them if it is there at all."""
+    half, half_bytes = WINDOW // 2, WINDOW_BYTES // 2
+    before = await lines_before(db, run, before=line, limit=half, most=half_bytes)
+    after = fitting(await output.read(db, run, after=line - 1, limit=half), half_bytes)
+    return _window([*before, *after], line)
 
 
-def _newest_that_fit(lines: Sequence[StoredLine]) -> Sequence[StoredLine]:
+def _window(stored: Sequence[StoredLine], empty_at: int) -> Window:
+    first, last = (stored[0].number, stored[-1].number) if stored else (empty_at, empty_at - 1)
+    return Window(lines=tuple(line_view(line) for line in stored), first=first, last=last)
+
+
+async def lines_before(
+    db: Database, run: int, *, before: int, limit: int, most: int = WINDOW_BYTES
+) -> Sequence[StoredLine]:
+    """Up to `limit` lines that end just before line `before`; fewer when they show more than `most` bytes."""
+    start = max(0, before - 1 - limit)
+    lines = await output.read(db, run, after=start, limit=max(0, before - 1 - start))
     size = 0
     for place in range(len(lines) - 1, -1, -1):
         size += shown_size(lines[place])
-        if size > WINDOW_BYTES and place < len(lines) - 1:
+        if size > most and place < len(lines) - 1:
             return lines[place + 1 :]
     return lines
 

@@ -1,0 +1,87 @@
+"""The composition root: opens everything, wires it, closes it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from app.settings import Settings
+from app.store.database import Database, sqlite_url
+from app.supervision.data_folder import hold_data_folder
+from app.supervision.doorbell import Doorbell
+from app.supervision.supervisor import Supervisor
+from app.web.errors import EXCEPTION_HANDLERS
+from app.web.live.feeds import Feeds
+from app.web.middleware import SecurityHeaders
+from app.web.passwords import Passwords
+from app.web.routes import TABLE
+from app.web.state import AppState
+from app.web.templates import Pages
+from app.web.throttle import Throttle
+from sandbox_runner.docker_driver import DockerDriver
+from sandbox_runner.driver import Driver
+
+VERSION = "0.1.0"
+#: Largest request body. No form or API call of ours comes near it.
+MAX_BODY = 256 * 1024
+
+
+def create_app(settings: Settings, *, driver: Driver | None = None) -> Starlette:
+    """The whole server as an ASGI application. `driver` None: a Docker Engine, as the settings say.
+
+    Everything is opened by the application's lifespan and closed when it ends.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
+        async with open_state(settings, driver) as state:
+            yield state
+
+    # sse-starlette writes every frame to its log at DEBUG, output of agents and all.
+    logging.getLogger("sse_starlette").setLevel(logging.INFO)
+    hosts = [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]
+    app = Starlette(
+        routes=TABLE,
+        lifespan=lifespan,
+        max_body_size=MAX_BODY,
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
+        ],
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+@asynccontextmanager
+async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncIterator[AppState]:
+    """Everything behind the pages, open. Raises `Unavailable` when another server holds the data folder."""
+    async with AsyncExitStack() as stack:
+        instance = stack.enter_context(hold_data_folder(settings.data))
+        db = await Database.open(settings.database or sqlite_url(settings.data))
+        stack.push_async_callback(db.close)
+        if driver is None:
+            driver = DockerDriver()
+            stack.push_async_callback(driver.close)
+        supervisor = await stack.enter_async_context(
+            Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance)
+        )
+        pages = Pages()
+        yield AppState(
+            settings=settings,
+            db=db,
+            supervisor=supervisor,
+            pages=pages,
+            feeds=Feeds(db=db, supervisor=supervisor, settings=settings, pages=pages),
+            throttle=Throttle(),
+            passwords=Passwords(),
+            version=VERSION,
+            started_at=time.time(),
+        )

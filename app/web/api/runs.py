@@ -1,0 +1,88 @@
+"""GET /runs and what belongs to one run: events, output, the live stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from app.domain.errors import Refused
+from app.domain.runs import RunState
+from app.store import events as store_events
+from app.store import output as store_output
+from app.store import runs, stops, usage
+from app.store.database import Database
+from app.web.access import Visitor
+from app.web.api.shapes import event_json, line_json, run_json, run_whole_json
+from app.web.asked import path_id, query_number
+from app.web.live.frames import json_bytes
+from app.web.live.stream import run_frames
+from app.web.pages.streams import cursor_of, respond
+from app.web.state import WebRequest
+
+#: Lines read at once; each may be 64 KiB.
+_BATCH = 128
+
+
+async def index(request: WebRequest, _visitor: Visitor) -> Response:
+    query = request.query_params
+    found = await runs.select(
+        request.state["db"],
+        states=_states(query.getlist("state")) or None,
+        evaluation=query_number(request, "evaluation", 0) or None,
+        before=query_number(request, "before", 0) or None,
+        limit=query_number(request, "limit", 100, low=1, high=1000),
+    )
+    return JSONResponse({"runs": [run_json(run) for run in found]})
+
+
+def _states(names: list[str]) -> frozenset[RunState]:
+    known = {state.value for state in RunState}
+    for name in names:
+        if name not in known:
+            raise Refused(f"there is no state {name[:40]!r}", where="state", todo=f"Use {', '.join(RunState)}.")
+    return frozenset(RunState(name) for name in names)
+
+
+async def get(request: WebRequest, _visitor: Visitor) -> Response:
+    db, run_id = request.state["db"], path_id(request, "run")
+    run = await runs.get(db, run_id)
+    return JSONResponse(run_whole_json(run, await usage.peak(db, run_id), await stops.of_run(db, run_id)))
+
+
+async def events(request: WebRequest, _visitor: Visitor) -> Response:
+    db, run_id = request.state["db"], path_id(request, "run")
+    await runs.get(db, run_id)
+    after = query_number(request, "after", 0)
+    limit = query_number(request, "limit", 1000, low=1, high=10_000)
+    found = await store_events.read(db, run_id, after=after, limit=limit)
+    return JSONResponse({"events": [event_json(one) for one in found]})
+
+
+async def output(request: WebRequest, _visitor: Visitor) -> Response:
+    """JSON lines: one object for each line printed, up to what is stored now."""
+    db, run_id = request.state["db"], path_id(request, "run")
+    run = await runs.get(db, run_id)
+    after = query_number(request, "after", 0)
+    limit = query_number(request, "limit", 0) or run.lines
+    return StreamingResponse(
+        _lines(db, run_id, after, min(run.lines, after + limit)), media_type="application/x-ndjson"
+    )
+
+
+async def _lines(db: Database, run: int, after: int, last: int) -> AsyncIterator[bytes]:
+    while after < last:
+        batch = await store_output.read(db, run, after=after, limit=min(_BATCH, last - after))
+        if not batch:
+            return
+        yield b"".join(json_bytes(line_json(line)) + b"\n" for line in batch)
+        after = batch[-1].number
+
+
+async def stream(request: WebRequest, visitor: Visitor) -> Response:
+    """The run page's stream, for programs."""
+    feeds, run_id = request.state["feeds"], path_id(request, "run")
+    feeds.require_room()
+    await runs.get(request.state["db"], run_id)
+    cursor = cursor_of(request)
+    return respond(request, visitor, run_id, lambda listener: run_frames(feeds, run_id, cursor, listener))

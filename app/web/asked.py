@@ -1,0 +1,85 @@
+"""Reading what a request asks for: numbers within bounds, texts within a length. Raises `Refused` naming the field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from starlette.datastructures import FormData
+
+from app.domain.errors import NotFound, Refused
+from app.web.state import WebRequest
+
+#: No id is larger; what is larger would not fit into the database either.
+_MOST = 2**53
+TEXT = 2000
+
+
+def path_id(request: WebRequest, name: str) -> int:
+    """The id in the path. Raises `NotFound` for numbers no id can have."""
+    number = int(request.path_params[name])
+    if not 0 < number < _MOST:
+        raise NotFound(f"there is no {name} {str(number)[:20]}")
+    return number
+
+
+def query_number(request: WebRequest, name: str, default: int, *, low: int = 0, high: int = _MOST) -> int:
+    text = request.query_params.get(name, "")
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or not low <= int(text) <= high:
+        raise Refused(f"{text[:20]!r} is not a number from {low} to {high}", where=name)
+    return int(text)
+
+
+async def form_of(request: WebRequest) -> FormData:
+    return await request.form(max_files=0, max_fields=500)
+
+
+def text_field(form: FormData, name: str, *, limit: int = TEXT) -> str:
+    """The field without outer blanks, "" when missing."""
+    value = form.get(name, "")
+    if not isinstance(value, str):
+        raise Refused("is a file", where=name, todo="Send text.")
+    if len(value) > limit:
+        raise Refused(f"is {len(value)} characters long", where=name, todo=f"Use at most {limit}.")
+    return value.strip()
+
+
+async def json_of(request: WebRequest) -> Mapping[str, object]:
+    """The body as a JSON object; an empty body is an empty one."""
+    body = await request.body()
+    if not body:
+        return {}
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"cannot be read as JSON: {error}", where="body") from None
+    if not isinstance(data, dict):
+        raise Refused("is not a JSON object", where="body", todo='Send for example {"text": "…"}.')
+    return data
+
+
+def json_text(data: Mapping[str, object], name: str, *, limit: int = TEXT) -> str:
+    value = data.get(name, "")
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > limit:
+        raise Refused(f"is not a text of at most {limit} characters", where=name)
+    return value.strip()
+
+
+def json_flag(data: Mapping[str, object], name: str) -> bool:
+    value = data.get(name, False)
+    if not isinstance(value, bool):
+        raise Refused("is neither true nor false", where=name)
+    return value
+
+
+def require_known(data: Mapping[str, object], known: frozenset[str]) -> None:
+    """Refuses fields nobody reads: a mistyped name should not pass in silence."""
+    for name in data:
+        if name not in known:
+            raise Refused(
+                f"there is no field {str(name)[:60]!r}", where="body", todo=f"Use {', '.join(sorted(known))}."
+            )

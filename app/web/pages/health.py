@@ -1,0 +1,81 @@
+"""GET /health: how Crucible itself is. GET /healthz: whether it lives, for anyone."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+
+from starlette.responses import PlainTextResponse, Response
+
+from app.domain.errors import CrucibleError
+from app.settings import Settings
+from app.store import hold
+from app.web.access import Visitor
+from app.web.answers import frame_of, page
+from app.web.contexts import HealthPage, Strip
+from app.web.filters import bytes_text, duration_text
+from app.web.parts import Check, SettingView
+from app.web.state import AppState, WebRequest
+
+#: Below this the record may soon have no room.
+LITTLE_DISK = 1024**3
+
+STOPS = (
+    ("STOP on the run page, or Shift+K and Enter", "stops one run"),
+    ("STOP ALL in the header", "stops everything and holds the queue"),
+    ("crucible stop RUN", "stops one run, through the server"),
+    ("crucible stop --all", "stops everything, through the server"),
+    ("POST /api/v1/stop-all", "stops everything, for programs"),
+    ("python -m sandbox_runner kill-all", "kills every sandbox; needs only the container engine, not this server"),
+)
+
+
+async def health(request: WebRequest, visitor: Visitor) -> Response:
+    state = request.state
+    frame = await frame_of(request, visitor, title="Health", section="health")
+    context = HealthPage(
+        frame=frame,
+        checks=checks(state, frame.strip) if frame.strip else (),
+        settings=settings_shown(state["settings"]),
+        stops=STOPS,
+    )
+    return page(request, context)
+
+
+def checks(state: AppState, strip: Strip) -> tuple[Check, ...]:
+    """Facts about this server, each good or not."""
+    free = shutil.disk_usage(state["settings"].data).free
+    engine, held, busy = strip.engine, strip.hold, strip.live - strip.counts.get("queued", 0)
+    return (
+        Check(label="Container engine", value=engine.text, good=engine.reachable),
+        Check(label="Queue", value=f"held by {held.actor}: {held.text}" if held else "going", good=held is None),
+        Check(
+            label="Slots", value=f"{busy} of {strip.slots} taken, {strip.counts.get('queued', 0)} waiting", good=True
+        ),
+        Check(label="Open alerts", value=str(strip.alerts_open), good=strip.alerts_open == 0),
+        Check(label="Pages watching", value=str(state["feeds"].readers), good=True),
+        Check(label="Disk left for the record", value=bytes_text(free), good=free > LITTLE_DISK),
+        Check(label="Up for", value=duration_text(time.time() - state["started_at"]), good=True),
+        Check(label="Version", value=state["version"], good=True),
+    )
+
+
+def settings_shown(settings: Settings) -> tuple[SettingView, ...]:
+    """All settings; the database's address may hold a password and is not shown."""
+    shown = []
+    for field in dataclasses.fields(Settings):
+        value, changed = getattr(settings, field.name), getattr(settings, field.name) != field.default
+        text = "(set, not shown)" if field.name == "database" and value else str(value)
+        variable = f"CRUCIBLE_{field.name.upper()}"
+        shown.append(SettingView(variable=variable, value=text, changed=changed, text=field.metadata["text"]))
+    return tuple(shown)
+
+
+async def healthz(request: WebRequest) -> Response:
+    """200 when the server and its database answer. Says nothing else: strangers may ask."""
+    try:
+        await hold.current(request.state["db"])
+    except CrucibleError:
+        return PlainTextResponse("the database does not answer\n", 503)
+    return PlainTextResponse("ok\n")
