@@ -136,12 +136,18 @@ def _prepare_file(path: Path) -> None:
 
 
 def _engine(place: URL, *, writer: bool) -> AsyncEngine:
-    size: dict[str, Any] = {"pool_size": 1 if writer else READERS, "max_overflow": 0, "pool_timeout": POOL_SECONDS}
+    common: dict[str, Any] = {
+        "pool_size": 1 if writer else READERS,
+        "max_overflow": 0,
+        "pool_timeout": POOL_SECONDS,
+        # What agents printed must not travel into our logs with a traceback.
+        "hide_parameters": True,
+    }
     if place.get_backend_name() == "sqlite":
         # The driver must not begin transactions by itself: we say which kind. Every transaction of ours is ended, so
         # that connections need no reset.
         engine = create_async_engine(
-            place, pool_reset_on_return=None, connect_args={"isolation_level": None}, **size
+            place, pool_reset_on_return=None, connect_args={"isolation_level": None}, **common
         )
         event.listen(engine.sync_engine, "connect", _set_pragmas)
         event.listen(engine.sync_engine, "begin", _begin_immediate if writer else _begin)
@@ -149,7 +155,7 @@ def _engine(place: URL, *, writer: bool) -> AsyncEngine:
     # A snapshot for readers as SQLite gives it; the writer locks the rows it changes.
     level: Any = "READ COMMITTED" if writer else "REPEATABLE READ"
     try:
-        return create_async_engine(place, pool_pre_ping=True, isolation_level=level, **size)
+        return create_async_engine(place, pool_pre_ping=True, isolation_level=level, **common)
     except ModuleNotFoundError as error:
         raise Unavailable(f"PostgreSQL needs the package {error.name}: install it beside Crucible.") from None
 

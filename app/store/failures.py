@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError, StatementError
 
 from app.domain.errors import Broken, CrucibleError
 
@@ -24,7 +24,8 @@ _ADVICE = (
 def explained(error: BaseException) -> str:
     """What happened, in one line: the database's own words, and what to do."""
     # The statement and its parameters stay out: they hold what the agent printed.
-    words = " ".join(str(getattr(error, "orig", None) or error).split())[:300] or type(error).__name__
+    cause = getattr(error, "orig", None) or (error.args[0] if isinstance(error, StatementError) else error)
+    words = " ".join(str(cause).split())[:300] or type(error).__name__
     advice = next((todo for part, todo in _ADVICE if part in words.lower()), "")
     return f"{words}. {advice}".rstrip()
 

@@ -92,10 +92,13 @@ async def test_a_file_that_is_no_database_is_unavailable_and_unharmed(tmp_path: 
 
 
 async def test_a_block_that_fails_leaves_nothing(db: Database) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with db.writing() as connection:
             await connection.execute(insert(tables.audit), [entry(1)])
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
 
     async with db.reading() as connection:
         assert await connection.scalar(AUDITED) == 0

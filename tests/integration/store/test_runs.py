@@ -298,7 +298,7 @@ async def test_what_is_not_there_is_not_found(db: Database) -> None:
         runs.set_submission(db, 5, ""),
         runs.set_score(db, 5, score, where="x", at=1.0),
     ):
-        with pytest.raises(NotFound, match="there is no (run|evaluation) 5"):
+        with pytest.raises(NotFound, match=r"there is no (run|evaluation) 5"):
             await asked
 
 
