@@ -1,0 +1,124 @@
+"""Applies the rules to one run: lines and usage in, findings out. Pure, bounded, never raises for what it is fed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import re2
+
+from app.domain.alerts import Finding
+from app.domain.limits import RunLimits
+from app.safety.rules import RULES, LineRule, Resource, Rule, UsageRule
+from app.store.output import StoredLine
+from app.store.usage import UsagePoint
+
+#: Bytes of a line that are looked at. A longer one is cut, not skipped.
+MAX_LINE = 8 * 1024
+#: Seconds in which a rule that found something says nothing more: a flood of findings tells no more than one.
+QUIET_SECONDS = 5.0
+MAX_QUOTE = 300
+#: Lines looked at in one go before any is looked at alone.
+_BLOCK = 256
+
+#: What a terminal would not show and would tear a word apart: escape sequences, control and zero-width characters.
+#: Python's own `re`, whose substitution is far faster; each part stops at the next escape, so the time stays linear.
+_INVISIBLE = re.compile(
+    rb"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?"
+    rb"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa9]|\xef\xbb\xbf|\xc2\xad"
+)
+#: First bytes of all of these. Looking for them by `translate` is twenty times faster than by the expression.
+_INVISIBLE_STARTS = bytes([*range(9), *range(11, 32), 0x7F, 0xC2, 0xE2, 0xEF])
+
+
+class Watch:
+    """One run's eye. Holds a few numbers a rule, however long the run."""
+
+    def __init__(self, rules: Sequence[Rule] = RULES) -> None:
+        self._line_rules = [(rule, _compile(rule.pattern)) for rule in rules if isinstance(rule, LineRule)]
+        self._usage_rules = [rule for rule in rules if isinstance(rule, UsageRule)]
+        self._told_at: dict[str, float] = {}
+        self._streaks: dict[str, int] = {}
+
+    def lines(self, lines: Sequence[StoredLine]) -> list[Finding]:
+        """What the rules find in `lines`; a rule speaks at most once in QUIET_SECONDS of the lines' own time."""
+        findings: list[Finding] = []
+        for start in range(0, len(lines), _BLOCK):
+            findings += self._block(lines[start : start + _BLOCK])
+        return findings
+
+    def _block(self, block: Sequence[StoredLine]) -> list[Finding]:
+        # One search a rule for the whole block: the price does not grow with the number of near misses in it.
+        text = _visible(b"\n".join([line.data[:MAX_LINE] for line in block]))
+        found: list[tuple[int, Finding]] = []
+        for rule, pattern in self._line_rules:
+            at = 0
+            while (match := pattern.search(text, at)) is not None:
+                index = min(text.count(b"\n", 0, match.start()), len(block) - 1)
+                line = block[index]
+                at = text.find(b"\n", match.start()) + 1
+                # The clock may be set back: only nearness counts, not order.
+                if abs(line.at - self._told_at.get(rule.name, float("-inf"))) >= QUIET_SECONDS:
+                    self._told_at[rule.name] = line.at
+                    found.append((index, _finding(rule, line.number, _quote(text, match.start()))))
+                if not at or abs(block[-1].at - line.at) < QUIET_SECONDS:
+                    break
+        return [finding for _, finding in sorted(found, key=lambda each: each[0])]
+
+    def usage(self, point: UsagePoint, limits: RunLimits) -> list[Finding]:
+        """What the rules find in the newest point; a rule speaks once until its figure has fallen again."""
+        findings: list[Finding] = []
+        for rule in self._usage_rules:
+            used, allowed, shown = _figure(rule.resource, point, limits)
+            streak = self._streaks.get(rule.name, 0) + 1 if used >= rule.share * allowed else 0
+            self._streaks[rule.name] = min(streak, rule.seconds + 1)
+            if streak == rule.seconds:
+                findings.append(_finding(rule, None, shown))
+        return findings
+
+
+def _finding(rule: Rule, line: int | None, quote: str) -> Finding:
+    return Finding(
+        rule=rule.name,
+        category=rule.category,
+        severity=rule.severity,
+        title=rule.title,
+        response=rule.response,
+        line=line,
+        quote=quote,
+    )
+
+
+def _figure(resource: Resource, point: UsagePoint, limits: RunLimits) -> tuple[float, float, str]:
+    match resource:
+        case Resource.MEMORY:
+            used, allowed = point.memory_bytes, limits.memory_bytes
+            return used, allowed, f"{used / 2**20:.0f} of {allowed / 2**20:.0f} MiB"
+        case Resource.PROCESSES:
+            return point.pids, limits.pids, f"{point.pids} of {limits.pids} processes"
+
+
+def _visible(text: bytes) -> bytes:
+    """`text` as a person would read it, with plain spaces; newlines stay where they are."""
+    if len(text.translate(None, _INVISIBLE_STARTS)) != len(text):
+        text = _INVISIBLE.sub(b"", text)
+    return text.replace(b"\t", b" ")
+
+
+def _quote(text: bytes, at: int) -> str:
+    """The cited line around `at`, cut, with nothing in it that a page could take for anything but text."""
+    start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+    start = max(start, at - MAX_QUOTE // 3)
+    stop = min(len(text) if end < 0 else end, start + 4 * MAX_QUOTE)
+    shown = text[start:stop].decode("utf-8", "backslashreplace")[:MAX_QUOTE]
+    return "".join(sign if sign.isprintable() else " " for sign in shown).strip()
+
+
+def _compile(pattern: str) -> re2._Regexp:
+    options = re2.Options()
+    options.case_sensitive = False
+    options.never_capture = True
+    options.log_errors = False
+    # One letter a byte: no invalid text can hide what stands beside it.
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(b"(?m)" + pattern.encode("ascii"), options)
