@@ -48,7 +48,10 @@ const frames = {
     citeAlerts(morph(list, html), before);
   },
   strip({ html }) {
-    reapply(morph(document.getElementById("strip"), html));
+    const strip = document.getElementById("strip");
+    const before = strip.textContent;
+    reapply(morph(strip, html));
+    if (strip.textContent !== before) follow();
   },
   card: (data) => wall?.card(data),
   gone: (data) => wall?.gone(data),
@@ -67,6 +70,16 @@ function citeAlerts(list = document.getElementById("alerts"), before = null) {
   log.cite(new Set(all.map((element) => Number(element.dataset.line)).filter(Boolean)), fresh.length);
   const grave = fresh.find((element) => element.matches(".alert-high, .alert-critical"));
   if (grave) say(`Alert: ${grave.querySelector(".alert-title").textContent}`, 8);
+}
+
+/** Lists have no frames of their own: when the header tells of a change they are asked for again, at most once a second. */
+let following = 0;
+function follow() {
+  if (!document.querySelector("main[data-follow]") || following) return;
+  following = setTimeout(() => {
+    following = 0;
+    htmx.ajax("GET", location.pathname + location.search, { target: "#main", select: "#main", swap: "outerMorph" });
+  }, 1000);
 }
 
 if (url) {

@@ -48,7 +48,7 @@ TABLE: tuple[BaseRoute, ...] = (
     anyone("GET", "/healthz", health.healthz),
     Mount("/static", Static()),
     # one endless answer a page
-    stream("/stream", streams.stream),  # ?wall=1 or ?run=42&after=
+    stream("/stream", streams.stream),  # ?run=42&after=, ?wall=1 or ?house=1
     # programs, below /api/v1
     program("GET", "/suites", api_suites.suites),
     program("GET", "/agents", api_suites.agents),

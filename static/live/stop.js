@@ -9,11 +9,11 @@ const CONFIRM_WITHIN = 5_000; // ms
 
 const pressed = new Map(); // "42" or "all" -> true until the page's own state says so
 
-/** Every button of the page's one form comes through here. */
+/** Every button of the page's shared forms comes through here. */
 async function onSubmit(event) {
   const button = event.submitter;
-  const action = button?.getAttribute("formaction");
-  if (event.target.id !== "act" || !action) return;
+  const action = button?.getAttribute("formaction") ?? event.target.getAttribute("action");
+  if (!button || !["act", "release"].includes(event.target.id)) return;
   if (button.hasAttribute("hx-post") || button.hasAttribute("data-native")) return; // htmx, or a page that must change
   const url = new URL(action, location.href);
   if (/\/again$/.test(url.pathname)) return; // leads to the new run's page

@@ -82,6 +82,12 @@ class Feeds:
                 if not readers:
                     feed.close()
 
+    @contextmanager
+    def house(self) -> Iterator[Bell]:
+        """An ear for everything, for pages that follow only the header."""
+        with self._counted(), self.doorbell.listen() as bell:
+            yield bell
+
     async def strip(self) -> Strip:
         """The header's live part; at most `STRIP_SECONDS` old."""
         async with self._strip_lock:

@@ -23,6 +23,8 @@ from app.web.live.wall_feed import Wall
 BEAT_SECONDS = 2.0
 #: Seconds between looks whether the reader may still read.
 CHECK_SECONDS = 30.0
+#: Seconds a page that follows only the header lets news gather.
+STRIP_GATHER_SECONDS = 0.25
 #: Frames of output before looking up again: a reader that catches up still gets alerts and heartbeats.
 FRAMES_AT_ONCE = 16
 
@@ -152,6 +154,27 @@ async def wall_frames(feeds: Feeds, listener: Listener) -> AsyncIterator[bytes]:
                 yield bye("signed_out")
                 return
             await pulse.pause(bell)
+        yield bye("shutdown")
+
+
+async def house_frames(feeds: Feeds, listener: Listener) -> AsyncIterator[bytes]:
+    """The live part of the header alone, for pages that show no run, for ever."""
+    with feeds.house() as bell:
+        yield hello(listener)
+        pulse, strip_seen = _Pulse(listener), -1
+        while not listener.leaving.is_set():
+            strip = await feeds.strip()
+            if strip.version != strip_seen:
+                strip_seen = strip.version
+                yield strip.frame
+            if beat := pulse.beat(None):
+                yield beat
+            if not await pulse.may_go_on():
+                yield bye("signed_out")
+                return
+            await pulse.pause(bell)
+            # Every line of every run rings: the header needs to know a few times a second at most.
+            await asyncio.sleep(STRIP_GATHER_SECONDS)
         yield bye("shutdown")
 
 

@@ -14,7 +14,7 @@ from app.supervision.doorbell import Doorbell
 from app.web.access import Visitor, still_known
 from app.web.asked import query_number
 from app.web.live.frames import Cursor, parse_cursor
-from app.web.live.stream import Listener, run_frames, wall_frames
+from app.web.live.stream import Listener, house_frames, run_frames, wall_frames
 from app.web.state import WebRequest
 
 #: Seconds a reader may take for one frame before it is dropped: without it a stuck one stays for ever.
@@ -24,7 +24,7 @@ FAREWELL_SECONDS = 1.0
 
 
 async def stream(request: WebRequest, visitor: Visitor) -> Response:
-    """?wall=1, or ?run=42 with `after` or Last-Event-ID."""
+    """?run=42 with `after` or Last-Event-ID, ?wall=1, or ?house=1 for the header alone."""
     feeds = request.state["feeds"]
     feeds.require_room()
     run = query_number(request, "run", 0)
@@ -32,8 +32,12 @@ async def stream(request: WebRequest, visitor: Visitor) -> Response:
         await runs.get(request.state["db"], run)
         cursor = cursor_of(request)
         return respond(request, visitor, run, lambda listener: run_frames(feeds, run, cursor, listener))
+    if request.query_params.get("house") == "1":
+        return respond(request, visitor, Doorbell.HOUSE, lambda listener: house_frames(feeds, listener))
     if request.query_params.get("wall") != "1":
-        raise Refused("neither run nor wall is given", where="query", todo="Ask for ?wall=1 or ?run=42.")
+        raise Refused(
+            "neither run, wall nor house is given", where="query", todo="Ask for ?run=42, ?wall=1 or ?house=1."
+        )
     return respond(request, visitor, Doorbell.HOUSE, lambda listener: wall_frames(feeds, listener))
 
 

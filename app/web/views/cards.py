@@ -11,8 +11,8 @@ from app.store import alerts, output, runs, stops, usage
 from app.store.database import Database
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
+from app.web.ansi import segments
 from app.web.contexts import Card
-from app.web.text import visible
 from app.web.views.alerts import alert_view, worst
 from app.web.views.runs import fraction, receipt_view, run_view
 
@@ -21,6 +21,8 @@ STAYS_SECONDS = 600.0
 #: Most cards at once; the rest is in the lists.
 MOST_CARDS = 60
 POINTS = 60
+#: Of the last line; a card shows one row of it, without its colours.
+LAST_LINE_BYTES = 200
 _ON_THE_WALL = LIVE_STATES - {RunState.QUEUED}
 #: Ranks are band * _BAND minus the id: newer first within a band. Ids stay far below it.
 _BAND = 1_000_000_000
@@ -66,7 +68,7 @@ def _card(
         memory_now=last.memory_bytes if last else None,
         memory_limit=run.limits.memory_bytes,
         cpus=run.limits.cpus,
-        last_line=visible(line.data[:2048], limit=200) if line else "",
+        last_line="".join(piece.text for piece in segments(line.data, shown_bytes=LAST_LINE_BYTES)) if line else "",
         last_line_at=line.at if line else None,
         alerts=tuple(alert_view(alert) for alert in found[:3]),
         alerts_open=len(found),
