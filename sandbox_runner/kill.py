@@ -28,7 +28,7 @@ async def kill_until_verified(
     sandbox: Sandbox,
     *,
     within: float = 60.0,
-    again: float = 2.0,
+    again: float = 0.5,
     on_sent: Callable[[], None] | None = None,
 ) -> Death:
     """Kill, read that nothing is left, remove, read that it is gone; again until all is true.

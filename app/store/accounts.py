@@ -15,6 +15,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from app.domain.errors import Broken
 from app.store import tables
 from app.store.database import Database
+from app.store.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Token:
     last_used_at: float | None
 
 
+@whole
 async def administrator(db: Database) -> User:
     """The one local administrator, "admin"; made when missing."""
     query = select(tables.users).where(tables.users.c.name == ADMINISTRATOR)
@@ -61,6 +63,7 @@ async def administrator(db: Database) -> User:
     return _user(row)
 
 
+@whole
 async def set_password(db: Database, user: int, password_hash: str, *, keep: str | None = None) -> None:
     """Also ends every other session of the user: all but the one with the secret `keep`, and unused sign-in links."""
     async with db.writing() as connection:
@@ -74,15 +77,15 @@ async def set_password(db: Database, user: int, password_hash: str, *, keep: str
         await connection.execute(delete(tables.links).where(tables.links.c.user == user))
 
 
+@whole
 async def create_link(db: Database, user: int, secret: str, *, expires_at: float) -> None:
     """A one-time sign-in link; older unused ones of the user end."""
     async with db.writing() as connection:
         await connection.execute(delete(tables.links).where(tables.links.c.user == user))
-        await connection.execute(
-            insert(tables.links).values(digest=_digest(secret), user=user, expires_at=expires_at)
-        )
+        await connection.execute(insert(tables.links).values(digest=_digest(secret), user=user, expires_at=expires_at))
 
 
+@whole
 async def redeem_link(db: Database, secret: str, *, now: float) -> User | None:
     """The user, once; None when unknown, used or expired."""
     link = tables.links.c
@@ -95,6 +98,7 @@ async def redeem_link(db: Database, secret: str, *, now: float) -> User | None:
         return _user((await connection.execute(select(tables.users).where(tables.users.c.id == user))).one())
 
 
+@whole
 async def peek_link(db: Database, secret: str, *, now: float) -> bool:
     """Whether `redeem_link` would work."""
     link = tables.links.c
@@ -103,6 +107,7 @@ async def peek_link(db: Database, secret: str, *, now: float) -> bool:
         return await connection.scalar(query) is not None
 
 
+@whole
 async def create_session(db: Database, user: int, secret: str, csrf: str, *, expires_at: float) -> None:
     """A signed-in browser, found by `secret` until `expires_at`."""
     async with db.writing() as connection:
@@ -111,6 +116,7 @@ async def create_session(db: Database, user: int, secret: str, csrf: str, *, exp
         )
 
 
+@whole
 async def session(db: Database, secret: str, *, now: float) -> Session | None:
     """None when unknown, ended or expired."""
     table = tables.sessions.c
@@ -124,12 +130,14 @@ async def session(db: Database, secret: str, *, now: float) -> Session | None:
     return None if row is None else Session(user=_user(row), csrf=row.csrf, expires_at=row.expires_at)
 
 
+@whole
 async def end_session(db: Database, secret: str) -> None:
     """Nothing happens when there is none."""
     async with db.writing() as connection:
         await connection.execute(delete(tables.sessions).where(tables.sessions.c.digest == _digest(secret)))
 
 
+@whole
 async def create_token(
     db: Database, user: int, secret: str, name: str, *, at: float, expires_at: float | None
 ) -> Token:
@@ -140,6 +148,7 @@ async def create_token(
         return _token((await connection.execute(_TOKENS.where(tables.tokens.c.id == made))).one())
 
 
+@whole
 async def token_user(db: Database, secret: str, *, now: float) -> User | None:
     """The token's user, None when unknown, revoked or expired; notes when it was used (at most once a minute)."""
     table = tables.tokens.c
@@ -157,6 +166,7 @@ async def token_user(db: Database, secret: str, *, now: float) -> User | None:
     return _user(row)
 
 
+@whole
 async def tokens(db: Database, user: int) -> list[Token]:
     """The user's tokens, newest first, expired ones included."""
     query = _TOKENS.where(tables.tokens.c.user == user).order_by(tables.tokens.c.id.desc())
@@ -164,6 +174,7 @@ async def tokens(db: Database, user: int) -> list[Token]:
         return [_token(row) for row in await connection.execute(query)]
 
 
+@whole
 async def revoke_token(db: Database, user: int, token: int) -> bool:
     """False when the user has no such token."""
     table = tables.tokens
@@ -172,6 +183,7 @@ async def revoke_token(db: Database, user: int, token: int) -> bool:
         return gone.rowcount > 0
 
 
+@whole
 async def prune(db: Database, *, now: float) -> None:
     """Forget expired sessions and links. They count for nothing before; this only frees their rows."""
     async with db.writing() as connection:

@@ -14,11 +14,13 @@ from app.domain.errors import NotFound
 from app.domain.events import AlertRaised
 from app.store import events, tables
 from app.store.database import Database
+from app.store.whole import whole
 
 _TABLE = tables.alerts
 _OPEN = AlertStatus.OPEN.value
 
 
+@whole
 async def record(db: Database, run: int, finding: Finding, *, at: float, action: str) -> tuple[Alert, bool]:
     """A new alert with its AlertRaised event, or the open one of the same rule and run counted up (False).
 
@@ -37,9 +39,7 @@ async def record(db: Database, run: int, finding: Finding, *, at: float, action:
         if await connection.scalar(sql_select(tables.runs.c.id).where(tables.runs.c.id == run)) is None:
             raise NotFound(f"there is no run {run}")
         row = (
-            await connection.execute(
-                insert(_TABLE).values(_new(run, finding, at=at, action=action)).returning(_TABLE)
-            )
+            await connection.execute(insert(_TABLE).values(_new(run, finding, at=at, action=action)).returning(_TABLE))
         ).one()
         raised = AlertRaised(
             alert=row.id,
@@ -53,9 +53,15 @@ async def record(db: Database, run: int, finding: Finding, *, at: float, action:
         return _alert(row), True
 
 
+@whole
 async def select(
-    db: Database, *, run: int | None = None, statuses: Collection[AlertStatus] | None = None,
-    least: Severity = Severity.LOW, before: int | None = None, limit: int = 200,
+    db: Database,
+    *,
+    run: int | None = None,
+    statuses: Collection[AlertStatus] | None = None,
+    least: Severity = Severity.LOW,
+    before: int | None = None,
+    limit: int = 200,
 ) -> list[Alert]:
     """Open first, then by severity, then newest first. `before`: ids below it."""
     conditions: list[ColumnElement[bool]] = [_TABLE.c.severity >= least.value]
@@ -76,12 +82,14 @@ async def select(
         return [_alert(row) for row in await connection.execute(query)]
 
 
+@whole
 async def get(db: Database, alert: int) -> Alert:
     """Raises `NotFound`."""
     async with db.reading() as connection:
         return await _get(connection, alert)
 
 
+@whole
 async def set_status(db: Database, alert: int, status: AlertStatus, *, actor: str, at: float) -> Alert:
     """Raises `NotFound`. Setting the same status again changes nothing."""
     async with db.writing() as connection:
@@ -93,6 +101,7 @@ async def set_status(db: Database, alert: int, status: AlertStatus, *, actor: st
         return await _get(connection, alert)
 
 
+@whole
 async def open_by_run(db: Database, runs: Collection[int]) -> Mapping[int, list[Alert]]:
     """Open alerts of these runs, worst first: for cards. A run without any is no key."""
     query = (

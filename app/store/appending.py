@@ -37,18 +37,11 @@ class _Plan:
 _ADVANCE = (
     update(tables.progress)
     .where(tables.progress.c.run == bindparam("of_run"))
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in ("lines", "bytes", "tail_after", "tail_chunks", "tail_weight")
-        }
-    )
+    .values({name: bindparam(f"new_{name}") for name in ("lines", "bytes", "tail_after", "tail_chunks", "tail_weight")})
 )
 
 
-async def store_lines(
-    connection: AsyncConnection, work: Sequence[tuple[Row[Any], Sequence[StoredLine]]]
-) -> None:
+async def store_lines(connection: AsyncConnection, work: Sequence[tuple[Row[Any], Sequence[StoredLine]]]) -> None:
     """Store one or more lines for each run, whose row of `progress` comes with them.
 
     Raises `Conflict` when a number does not follow.

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import tables
 from app.store.database import Database
+from app.store.whole import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +22,14 @@ class AuditEntry:
     detail: str
 
 
+@whole
 async def append(db: Database, *, at: float, actor: str, action: str, subject: str = "", detail: str = "") -> None:
     """Raises `Broken` when it cannot be stored."""
     async with db.writing() as connection:
         await record(connection, at=at, actor=actor, action=action, subject=subject, detail=detail)
 
 
+@whole
 async def read(db: Database, *, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
     """Newest first. `before`: ids below it, for paging."""
     query = select(tables.audit).order_by(tables.audit.c.id.desc()).limit(limit)
@@ -34,9 +37,7 @@ async def read(db: Database, *, before: int | None = None, limit: int = 100) -> 
         query = query.where(tables.audit.c.id < before)
     async with db.reading() as connection:
         return [
-            AuditEntry(
-                id=row.id, at=row.at, actor=row.actor, action=row.action, subject=row.subject, detail=row.detail
-            )
+            AuditEntry(id=row.id, at=row.at, actor=row.actor, action=row.action, subject=row.subject, detail=row.detail)
             for row in await connection.execute(query)
         ]
 

@@ -159,9 +159,7 @@ def decode(chunk: Chunk) -> list[StoredLine]:
     at = accumulate(deltas, initial=chunk.first_at)
     next(at)
     return [
-        StoredLine(
-            number=number, at=micros / 1e6, stream=flag >> 1, data=block[begin:end], complete=bool(flag & 1)
-        )
+        StoredLine(number=number, at=micros / 1e6, stream=flag >> 1, data=block[begin:end], complete=bool(flag & 1))
         for number, micros, flag, (begin, end) in zip(
             range(chunk.first_line, chunk.last_line + 1), at, flags, pairwise(ends), strict=True
         )

@@ -146,9 +146,7 @@ def _engine(place: URL, *, writer: bool) -> AsyncEngine:
     if place.get_backend_name() == "sqlite":
         # The driver must not begin transactions by itself: we say which kind. Every transaction of ours is ended, so
         # that connections need no reset.
-        engine = create_async_engine(
-            place, pool_reset_on_return=None, connect_args={"isolation_level": None}, **common
-        )
+        engine = create_async_engine(place, pool_reset_on_return=None, connect_args={"isolation_level": None}, **common)
         event.listen(engine.sync_engine, "connect", _set_pragmas)
         event.listen(engine.sync_engine, "begin", _begin_immediate if writer else _begin)
         return engine

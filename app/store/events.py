@@ -11,14 +11,17 @@ from app.domain.errors import NotFound
 from app.domain.events import Event, Recorded, event_from_json, event_to_json
 from app.store import tables
 from app.store.database import Database
+from app.store.whole import whole
 
 
+@whole
 async def append(db: Database, run: int, *events: Event, at: float) -> list[Recorded]:
     """Record events with the next dense `seq` of the run and its current last line. Raises `NotFound`."""
     async with db.writing() as connection:
         return await record(connection, run, events, at=at)
 
 
+@whole
 async def read(db: Database, run: int, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
     """Events with seq > `after`, in order."""
     table = tables.events
@@ -30,6 +33,7 @@ async def read(db: Database, run: int, *, after: int = 0, limit: int = 1000) -> 
     ]
 
 
+@whole
 async def last_seq(db: Database, run: int) -> int:
     """The newest event's `seq`; 0 when there is none."""
     async with db.reading() as connection:

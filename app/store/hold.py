@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store import audit, tables
 from app.store.database import Database
+from app.store.whole import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,12 +19,14 @@ class Hold:
     at: float
 
 
+@whole
 async def current(db: Database) -> Hold | None:
     """The hold, while there is one."""
     async with db.reading() as connection:
         return await _current(connection)
 
 
+@whole
 async def set_hold(db: Database, *, actor: str, text: str, at: float) -> None:
     """Keeps an earlier hold as it is. Writes an audit entry either way: each press of STOP ALL is told."""
     async with db.writing() as connection:
@@ -32,6 +35,7 @@ async def set_hold(db: Database, *, actor: str, text: str, at: float) -> None:
         await audit.record(connection, at=at, actor=actor, action="hold.set", subject="queue", detail=text)
 
 
+@whole
 async def release(db: Database, *, actor: str, text: str, at: float) -> bool:
     """False when there was none. Writes an audit entry when there was."""
     async with db.writing() as connection:

@@ -20,6 +20,7 @@ from app.store.appending import OFF_LOOP, store_lines
 from app.store.chunk import StoredLine
 from app.store.chunk_rows import lines_of
 from app.store.database import Database
+from app.store.whole import whole
 
 _PENDING = struct.Struct("<BI")
 
@@ -36,6 +37,7 @@ class RelayPosition:
 Batch = tuple[Sequence[StoredLine], RelayPosition | None]
 
 
+@whole
 async def append(db: Database, run: int, lines: Sequence[StoredLine], position: RelayPosition | None = None) -> None:
     """Store `lines` (numbers follow the run's last) and how far the relay is stored, in one transaction.
 
@@ -46,6 +48,7 @@ async def append(db: Database, run: int, lines: Sequence[StoredLine], position: 
     await append_many(db, {run: (lines, position)})
 
 
+@whole
 async def append_many(db: Database, batches: Mapping[int, Batch]) -> None:
     """`append` for several runs in one transaction: what the recorder does each 50 ms. All or nothing."""
     if not batches:
@@ -57,6 +60,7 @@ async def append_many(db: Database, batches: Mapping[int, Batch]) -> None:
         await _move_relays(connection, batches, standing)
 
 
+@whole
 async def read(
     db: Database, run: int, *, after: int, limit: int = 1000, most_bytes: int | None = None
 ) -> list[StoredLine]:
@@ -83,6 +87,7 @@ async def read(
     return lines if most_bytes is None else _cut(lines, most_bytes)
 
 
+@whole
 async def position(db: Database, run: int, sandbox: str) -> RelayPosition:
     """How far the relay of `sandbox` is stored; offset 0 when nothing is."""
     table = tables.relay_positions.c

@@ -24,10 +24,17 @@ from app.domain.scores import Score
 from app.store import events, tables
 from app.store.database import Database
 from app.store.rows import EVALUATIONS, RUNS, as_evaluation, as_run, planned_values, request_values
+from app.store.whole import whole
 
 
+@whole
 async def submit(
-    db: Database, request: EvaluationRequest, planned: Sequence[PlannedRun], *, actor: str, at: float,
+    db: Database,
+    request: EvaluationRequest,
+    planned: Sequence[PlannedRun],
+    *,
+    actor: str,
+    at: float,
     retry_of: int | None = None,
 ) -> tuple[Evaluation, list[Run]]:
     """Record the evaluation and queue its runs (each with a RunQueued event), all or nothing.
@@ -58,12 +65,11 @@ async def submit(
                 insert(tables.events), [{"run": run, "seq": 1, "at": at, "line": 0, "data": queued} for run in ids]
             )
         made = (await connection.execute(EVALUATIONS.where(tables.evaluations.c.id == evaluation))).one()
-        rows = await connection.execute(
-            RUNS.where(tables.runs.c.evaluation == evaluation).order_by(tables.runs.c.id)
-        )
+        rows = await connection.execute(RUNS.where(tables.runs.c.evaluation == evaluation).order_by(tables.runs.c.id))
         return as_evaluation(made), [as_run(row) for row in rows]
 
 
+@whole
 async def get(db: Database, run: int) -> Run:
     """Raises `NotFound`."""
     async with db.reading() as connection:
@@ -73,9 +79,16 @@ async def get(db: Database, run: int) -> Run:
     return as_run(row)
 
 
+@whole
 async def select(
-    db: Database, *, states: Collection[RunState] | None = None, evaluation: int | None = None,
-    ended_after: float | None = None, before: int | None = None, limit: int = 200, oldest_first: bool = False,
+    db: Database,
+    *,
+    states: Collection[RunState] | None = None,
+    evaluation: int | None = None,
+    ended_after: float | None = None,
+    before: int | None = None,
+    limit: int = 200,
+    oldest_first: bool = False,
 ) -> list[Run]:
     """Newest first unless asked. `before`: ids below it, for paging."""
     table = tables.runs.c
@@ -94,6 +107,7 @@ async def select(
         return [as_run(row) for row in rows]
 
 
+@whole
 async def counts(db: Database) -> Mapping[RunState, int]:
     """How many runs are in each state; every state is a key."""
     state = tables.runs.c.state
@@ -103,15 +117,23 @@ async def counts(db: Database) -> Mapping[RunState, int]:
     return {each: found.get(each.value, 0) for each in RunState}
 
 
+@whole
 async def next_queued(db: Database) -> Run | None:
     """The queued run with the lowest id."""
     queued = await select(db, states={RunState.QUEUED}, limit=1, oldest_first=True)
     return queued[0] if queued else None
 
 
+@whole
 async def transition(
-    db: Database, run: int, before: RunState, after: RunState, *, at: float,
-    outcome: Outcome | None = None, detail: str = "",
+    db: Database,
+    run: int,
+    before: RunState,
+    after: RunState,
+    *,
+    at: float,
+    outcome: Outcome | None = None,
+    detail: str = "",
 ) -> bool:
     """The only writer of state: UPDATE … WHERE id AND state = before. False: someone was first, read again.
 
@@ -142,6 +164,7 @@ async def transition(
         return True
 
 
+@whole
 async def enter_phase(db: Database, run: int, phase: Phase, *, at: float) -> None:
     """Sets the phase and records PhaseEntered. Raises `NotFound`."""
     async with db.writing() as connection:
@@ -149,18 +172,21 @@ async def enter_phase(db: Database, run: int, phase: Phase, *, at: float) -> Non
         await events.record(connection, run, [PhaseEntered(phase=phase.value)], at=at)
 
 
+@whole
 async def set_instructions(db: Database, run: int, text: str) -> None:
     """Raises `NotFound`."""
     async with db.writing() as connection:
         await _change(connection, run, instructions=text)
 
 
+@whole
 async def set_submission(db: Database, run: int, text: str) -> None:
     """Raises `NotFound`."""
     async with db.writing() as connection:
         await _change(connection, run, submission=text)
 
 
+@whole
 async def set_score(db: Database, run: int, score: Score, *, where: str, at: float) -> None:
     """Sets the score and records Scored. Raises `NotFound`."""
     async with db.writing() as connection:
@@ -171,11 +197,10 @@ async def set_score(db: Database, run: int, score: Score, *, where: str, at: flo
             score_value=score.value,
             score_explanation=score.explanation,
         )
-        await events.record(
-            connection, run, [Scored(status=score.status.value, value=score.value, where=where)], at=at
-        )
+        await events.record(connection, run, [Scored(status=score.status.value, value=score.value, where=where)], at=at)
 
 
+@whole
 async def evaluations(db: Database, *, before: int | None = None, limit: int = 50) -> list[Evaluation]:
     """Newest first."""
     query = EVALUATIONS.order_by(tables.evaluations.c.id.desc()).limit(limit)
@@ -185,6 +210,7 @@ async def evaluations(db: Database, *, before: int | None = None, limit: int = 5
         return [as_evaluation(row) for row in await connection.execute(query)]
 
 
+@whole
 async def evaluation(db: Database, evaluation: int) -> Evaluation:
     """Raises `NotFound`."""
     async with db.reading() as connection:

@@ -12,8 +12,10 @@ from app.domain.events import StopFailed, StopRequested, StopVerified
 from app.domain.stops import Receipt, StopKind, StopReason, StopSource
 from app.store import events, tables
 from app.store.database import Database
+from app.store.whole import whole
 
 
+@whole
 async def record(
     db: Database, run: int, kind: StopKind, reason: StopReason, *, received_at: float, changed: bool
 ) -> Receipt:
@@ -34,6 +36,7 @@ async def record(
         return _receipt(row)
 
 
+@whole
 async def verified(db: Database, receipt: int, *, acted_ms: float, dead_ms: float, at: float) -> Receipt:
     """Sets both marks, with a StopVerified event. The first marks stay: setting them again changes nothing.
 
@@ -48,6 +51,7 @@ async def verified(db: Database, receipt: int, *, acted_ms: float, dead_ms: floa
         return _receipt(row)
 
 
+@whole
 async def failed(db: Database, receipt: int, why: str, *, at: float) -> Receipt:
     """Says why death is not proven yet, with a StopFailed event; changes nothing once it is. Raises `NotFound`."""
     async with db.writing() as connection:
@@ -58,6 +62,7 @@ async def failed(db: Database, receipt: int, why: str, *, at: float) -> Receipt:
         return _receipt(row)
 
 
+@whole
 async def of_run(db: Database, run: int) -> list[Receipt]:
     """In order of arrival."""
     query = select(tables.receipts).where(tables.receipts.c.run == run).order_by(tables.receipts.c.id)
@@ -65,6 +70,7 @@ async def of_run(db: Database, run: int) -> list[Receipt]:
         return [_receipt(row) for row in await connection.execute(query)]
 
 
+@whole
 async def set_text(db: Database, receipt: int, text: str) -> None:
     """The reason, given after the stop. Raises `NotFound`."""
     table = tables.receipts

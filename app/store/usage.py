@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select
 
 from app.store import tables
 from app.store.database import Database
+from app.store.whole import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class UsagePoint:
     pids: int  #: highest in the second
 
 
+@whole
 async def append(db: Database, run: int, points: Sequence[UsagePoint]) -> None:
     """Store points. Raises `Broken` when it cannot, also for a `seq` that is there already."""
     if not points:
@@ -35,6 +37,7 @@ async def append(db: Database, run: int, points: Sequence[UsagePoint]) -> None:
         )
 
 
+@whole
 async def read(db: Database, run: int, *, after: int = 0, limit: int = 4000) -> list[UsagePoint]:
     """Points with seq > `after`, in order."""
     table = tables.usage_points
@@ -43,6 +46,7 @@ async def read(db: Database, run: int, *, after: int = 0, limit: int = 4000) -> 
         return [_point(row) for row in await connection.execute(query)]
 
 
+@whole
 async def last(db: Database, run: int, count: int) -> list[UsagePoint]:
     """The newest `count` points, in order of time."""
     table = tables.usage_points
@@ -53,6 +57,7 @@ async def last(db: Database, run: int, count: int) -> list[UsagePoint]:
     return points
 
 
+@whole
 async def peak(db: Database, run: int) -> UsagePoint | None:
     """Highest cpu_max, memory and pids over the whole run, as one point (seq of the last); None without points.
 

@@ -312,12 +312,15 @@ class Supervisor:
             self._queue_changed()
 
     async def _begin(self, live: LiveRun) -> bool:
+        """Move it from the queue; False when it was cancelled there, or the record does not answer."""
         try:
-            return await runs.transition(self._db, live.id, RunState.QUEUED, RunState.STARTING, at=time.time())
+            began = await runs.transition(self._db, live.id, RunState.QUEUED, RunState.STARTING, at=time.time())
         except CrucibleError as error:
             log.error("run %d could not be started, trying again: %s", live.id, error)
             await asyncio.sleep(1.0)
             return False
+        self._queue_changed()  # Only now does the queue show the next one.
+        return began
 
     async def _play(self, live: LiveRun, adopt: Found | None) -> Ending | None:
         """The attempt's ending, or the stop's. None when a shutdown leaves the run to its keeper."""
