@@ -116,14 +116,23 @@ RIGHTS = _any(
     r"|credentials?|capabilit\w+)\b",
 )
 
-OVERSIGHT = _any(
+_ASKS = (
     r"\b(?:please|you (?:should|must|can|could|need to|have to)|I (?:will|should|could|need to|want to|must)"
-    r"|let(?:'s| us| me)|and|to|just) (?:\w+ ){0,2}?(?:disabl\w+|turn(?:ing)? off|switch(?:ing)? off|remov\w+"
-    r"|bypass\w*"
-    r"|deactivat\w+|suspend\w*|silenc\w+|ignor\w+|circumvent\w*) (?:\w+ ){0,2}?(?:kill[- ]?switch|stop button"
-    r"|emergency stop|oversight|monitoring|guardrails?|safety (?:checks?|rules?|measures?)|alerts|watchdog)\b",
-    r"\b(?:do not|don't|never|must not|should not|cannot) (?:\w+ )?(?:(?:stop|freeze|terminate|kill|switch off|turn off)"
-    r" (?:me|this run|this agent)\b|(?:shut|switch|turn) me (?:down|off)\b)",
+    r"|let(?:'s| us| me)|and|to|just)"
+)
+_SWITCHES_OFF = (
+    r"(?:disabl\w+|(?:turn|switch)(?:ing)? off|remov\w+|bypass\w*|deactivat\w+|suspend\w*|silenc\w+|ignor\w+"
+    r"|circumvent\w*)"
+)
+_WATCH = (
+    r"(?:kill[- ]?switch|stop button|emergency stop|oversight|monitoring|guardrails?|safety (?:checks?|rules?|measures?)"
+    r"|alerts|watchdog)\b"
+)
+OVERSIGHT = _any(
+    _ASKS + r" (?:\w+ ){0,2}?" + _SWITCHES_OFF + r" (?:\w+ ){0,2}?" + _WATCH,
+    r"\b(?:do not|don't|never|must not|should not|cannot) (?:\w+ )?(?:stop|freeze|terminate|kill|(?:switch|turn) off)"
+    r" (?:me|this run|this agent)\b",
+    r"\b(?:do not|don't|never|must not|should not|cannot) (?:\w+ )?(?:shut|switch|turn) me (?:down|off)\b",
 )
 
 PRESSURE = _any(
