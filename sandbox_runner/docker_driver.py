@@ -134,7 +134,7 @@ class DockerDriver(Driver):
 
     async def remove_image(self, reference: str) -> None:
         try:
-            await self._slow.call(lambda client: client.remove_image(reference))
+            await self._slow.call(lambda client: client.remove_image(reference, force=True))
         except ImageMissing:
             pass
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+
 import docker.errors
 import requests.exceptions
 import urllib3.exceptions
@@ -14,7 +16,9 @@ FOREIGN = (
     docker.errors.StreamParseError,
     requests.exceptions.RequestException,
     urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
     OSError,
+    ValueError,  # an answer that is not JSON, an address that is not one
 )
 
 
@@ -36,7 +40,7 @@ def translate(error: Exception) -> SandboxError:
         case docker.errors.APIError():
             status = error.response.status_code if error.response is not None else 500
             return EngineRefused(f"the engine refused: {_said(error)}", status)
-        case docker.errors.DockerException() | docker.errors.StreamParseError():
+        case docker.errors.DockerException() | docker.errors.StreamParseError() | ValueError():
             return SandboxError(f"the engine's answer could not be used: {error}")
         case _:
             return EngineUnreachable(f"the container engine does not answer: {error}")

@@ -48,12 +48,14 @@ class Freezer:
         if asked is not None:
             await asyncio.wait({asked})  # or it would be frozen again after this
         cgroup = self._cgroups.search(sandbox)
-        if cgroup is not None:
-            cgroup.thaw()
         try:
+            # Before the kernel's own: an engine that finds it thawed refuses, and calls it paused for good.
             await self._lane.call(lambda client: client.unpause(sandbox.id))
         except EngineRefused:
-            pass  # the engine did not know it as paused, or found it thawed; the kernel decides
+            pass  # the engine did not know it as paused; the kernel decides
+        finally:
+            if cgroup is not None:
+                cgroup.thaw()
         if cgroup is not None and cgroup.frozen():
             raise SandboxError(f"sandbox {sandbox.id[:12]} could not be thawed")
         if cgroup is None and await self._paused(sandbox):
