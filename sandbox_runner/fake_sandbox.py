@@ -81,6 +81,7 @@ class FakeSandbox:
         self._scripts: dict[int, FakeJob] = {}
         self._closed_stdin: set[int] = set()
         self._kills_to_ignore = knobs.ignore_kill
+        self._removals_to_ignore = knobs.ignore_remove
         self._tasks: set[asyncio.Task[None]] = set()
         self._ran = 0.0  #: seconds spent running, before `_since`
         self._since = 0.0
@@ -122,6 +123,9 @@ class FakeSandbox:
                 task.cancel()
 
     def remove(self) -> None:
+        if self._removals_to_ignore > 0:
+            self._removals_to_ignore -= 1
+            return
         if self.alive:
             self.die(KILLED)
         self._unacknowledged.clear()

@@ -79,6 +79,7 @@ class FakeKnobs:
     start_delay: float = 0.0  #: seconds a start takes
     freeze_error: str | None = None  #: freezing fails with this text
     ignore_kill: int = 0  #: kills without effect before one works
+    ignore_remove: int = 0  #: removals without effect before one works
     lose_stream: int | None = None  #: the first relay that carried this many bytes is cut
     usage: UsageScript = quiet_usage
     out_of_memory: bool = False  #: what the sandbox's `Exit` says

@@ -10,7 +10,7 @@ from sandbox_runner.driver import Driver, FreezeFailed, Sandbox, SandboxGone, St
 from sandbox_runner.kill import kill_until_verified
 from tests.contract.conftest import House
 from tests.contract.listener import PATIENCE, Listener
-from tests.contract.plays import BUSY, REFUSES_TO_DIE, SLEEPS, SPEAKS, TICKS
+from tests.contract.plays import BUSY, FLOODS, REFUSES_TO_DIE, SLEEPS, SPEAKS, TICKS
 
 
 async def _assert_nothing_is_left(driver: Driver, house: House, sandbox: Sandbox) -> None:
@@ -33,6 +33,18 @@ async def test_a_frozen_sandbox_says_nothing_and_goes_on_when_it_thaws(driver: D
         await driver.thaw(sandbox)
         await listener.hears(3)
     assert listener.bytes_of(Stream.STDOUT).replace(b"tick\n", b"") == b""
+
+
+async def test_a_flood_falls_silent_when_it_is_frozen(driver: Driver, house: House) -> None:
+    sandbox = await house.start()
+    async with driver.relay(sandbox) as relay, Listener(relay) as listener:
+        await relay.run(FLOODS.job(1))
+        await listener.hears(3)
+        await driver.freeze(sandbox)
+        async with asyncio.timeout(PATIENCE):
+            await listener.is_quiet(0.3)
+        await driver.thaw(sandbox)
+        await listener.hears(3)
 
 
 async def test_a_frozen_sandbox_takes_no_processor_time(driver: Driver, house: House) -> None:
@@ -68,6 +80,18 @@ async def test_a_sandbox_frozen_for_longer_than_its_grace_lives_on_when_it_thaws
         await asyncio.sleep(2.5)
         await driver.thaw(sandbox)
         await listener.hears(20)
+
+
+async def test_a_sandbox_frozen_while_nobody_was_there_can_be_taken_up_again(driver: Driver, house: House) -> None:
+    sandbox = await house.start(grace_seconds=2.0)
+    async with driver.relay(sandbox) as relay, Listener(relay) as listener:
+        await relay.run(TICKS.job(1))
+        await listener.hears(3)
+    await driver.freeze(sandbox)
+    await asyncio.sleep(4.0)
+    await driver.thaw(sandbox)
+    async with driver.relay(sandbox, acknowledged=listener.end) as relay, Listener(relay, start=listener.end) as again:
+        await again.hears(3)
 
 
 async def test_a_dead_sandbox_cannot_be_frozen(driver: Driver, house: House) -> None:

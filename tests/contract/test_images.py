@@ -12,7 +12,7 @@ from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Role
 from tests.contract.conftest import IMAGE, House
 from tests.contract.listener import Listener
-from tests.contract.plays import READS_THE_MARK, WRITES_A_MARK
+from tests.contract.plays import READS_THE_MARK, SPEAKS, WRITES_A_MARK
 
 
 @pytest.fixture
@@ -63,3 +63,17 @@ async def test_an_image_is_removed_once_and_removing_it_again_is_harmless(
     assert await driver.image_id(reference) is None
     assert await driver.list_images(reference) == []
     await driver.remove_image(reference)
+
+
+async def test_an_image_a_sandbox_runs_from_can_lose_its_name_and_the_sandbox_goes_on(
+    driver: Driver, reference: str, house: House
+) -> None:
+    setup = await house.start(role=Role.SETUP)
+    await driver.commit(setup, reference)
+    agent = await house.start(image=reference)
+    await driver.remove_image(reference)
+
+    assert await driver.image_id(reference) is None
+    async with driver.relay(agent) as relay, Listener(relay) as listener:
+        await relay.run(SPEAKS.job(1))
+        assert (await listener.ended(1)).code == 0

@@ -98,6 +98,7 @@ async def test_a_program_that_is_not_there_ends_with_127_and_says_why(driver: Dr
 
     assert ended.code == 127
     assert ended.reason
+    assert listener.items == [ended]  # it never started
 
 
 async def test_jobs_run_one_after_the_other_and_the_offsets_go_on(driver: Driver, house: House) -> None:

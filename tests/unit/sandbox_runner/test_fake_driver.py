@@ -151,8 +151,16 @@ async def test_kills_are_ignored_as_often_as_the_knobs_say() -> None:
         assert not await driver.alive(sandbox)
 
 
+async def test_removals_are_ignored_as_often_as_the_knobs_say() -> None:
+    async with _sandbox(FakeKnobs(ignore_remove=1)) as (driver, sandbox):
+        await driver.remove(sandbox)
+        assert await driver.exists(sandbox)
+        await driver.remove(sandbox)
+        assert not await driver.exists(sandbox)
+
+
 async def test_a_relay_is_cut_once_after_so_many_bytes_and_can_be_resumed() -> None:
-    knobs = FakeKnobs(lines=[(0.1, Stream.STDOUT, b"%02d\n" % number) for number in range(50)], lose_stream=100)
+    knobs = FakeKnobs(lines=[(0.1, Stream.STDOUT, b"%02d\n" % number) for number in range(99)], lose_stream=100)
 
     async with _sandbox(knobs) as (driver, sandbox):
         heard, end, cuts, ended = b"", 0, 0, False
@@ -171,7 +179,7 @@ async def test_a_relay_is_cut_once_after_so_many_bytes_and_can_be_resumed() -> N
             except RelayLost:
                 cuts += 1
         assert cuts == 1
-        assert heard == b"".join(b"%02d\n" % number for number in range(50))
+        assert heard == b"".join(b"%02d\n" % number for number in range(99))
 
 
 async def test_a_second_relay_takes_the_place_of_the_first() -> None:

@@ -31,9 +31,23 @@ async def test_a_sandbox_that_survives_kills_is_killed_until_it_does_not() -> No
     driver = FakeDriver(FakeKnobs(ignore_kill=3))
     sandbox = await _start(driver)
 
-    death = await kill_until_verified(driver, sandbox, again=0.01)
+    sent: list[bool] = []
+    death = await kill_until_verified(driver, sandbox, again=0.01, on_sent=lambda: sent.append(True))
 
     assert death.attempts == 4
+    assert len(sent) == 4
+    assert not await driver.exists(sandbox)
+    await driver.close()
+
+
+async def test_a_sandbox_that_is_dead_but_still_known_is_removed_until_it_is_not() -> None:
+    driver = FakeDriver(FakeKnobs(ignore_remove=2))
+    sandbox = await _start(driver)
+
+    death = await kill_until_verified(driver, sandbox)
+
+    assert death.attempts == 3
+    assert death.dead_after < death.gone_after
     assert not await driver.exists(sandbox)
     await driver.close()
 
