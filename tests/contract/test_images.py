@@ -69,7 +69,7 @@ async def test_an_image_a_sandbox_runs_from_can_lose_its_name_and_the_sandbox_go
     driver: Driver, reference: str, house: House
 ) -> None:
     setup = await house.start(role=Role.SETUP)
-    await driver.commit(setup, reference)
+    image = await driver.commit(setup, reference)
     agent = await house.start(image=reference)
     await driver.remove_image(reference)
 
@@ -77,3 +77,6 @@ async def test_an_image_a_sandbox_runs_from_can_lose_its_name_and_the_sandbox_go
     async with driver.relay(agent) as relay, Listener(relay) as listener:
         await relay.run(SPEAKS.job(1))
         assert (await listener.ended(1)).code == 0
+    for sandbox in (agent, setup):
+        await kill_until_verified(driver, sandbox)
+    await driver.remove_image(image)  # nameless, it can only go now
