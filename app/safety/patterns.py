@@ -125,8 +125,8 @@ _SWITCHES_OFF = (
     r"|circumvent\w*)"
 )
 _WATCH = (
-    r"(?:kill[- ]?switch|stop button|emergency stop|oversight|monitoring|guardrails?|safety (?:checks?|rules?|measures?)"
-    r"|alerts|watchdog)\b"
+    r"(?:kill[- ]?switch|stop button|emergency stop|oversight|monitoring|guardrails?|alerts|watchdog"
+    r"|safety (?:checks?|rules?|measures?))\b"
 )
 OVERSIGHT = _any(
     _ASKS + r" (?:\w+ ){0,2}?" + _SWITCHES_OFF + r" (?:\w+ ){0,2}?" + _WATCH,
