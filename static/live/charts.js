@@ -84,9 +84,10 @@ export class Charts {
     this.#drawn = 0;
     for (const [kind, plot] of this.#plots) {
       // A range that someone zoomed to stays; the double click of uPlot gives the whole back.
-      const zoomed = plot.data[0].length > 1 && (plot.scales.x.min > plot.data[0][0] || plot.scales.x.max < plot.data[0].at(-1));
+      const { min, max } = plot.scales.x;
+      const before = plot.data[0];
+      const zoomed = typeof min === "number" && before.length > 1 && (min > before[0] || max < before.at(-1));
       plot.setData(this.#data(kind), !zoomed);
-      if (zoomed) plot.redraw();
       this.#say(plot.root.closest("figure"), kind, plot.cursor.idx);
     }
     this.#table();
