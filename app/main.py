@@ -68,7 +68,7 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
         db = await Database.open(settings.database or sqlite_url(settings.data))
         stack.push_async_callback(db.close)
         if driver is None:
-            driver = DockerDriver()
+            driver = DockerDriver(settings.docker_host or None)
             stack.push_async_callback(driver.close)
         supervisor = await stack.enter_async_context(
             Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance)

@@ -20,8 +20,9 @@ T = TypeVar("T")
 class Lane:
     """One client with threads of its own, made when first needed: the engine may come up later than we do."""
 
-    def __init__(self, name: str, *, threads: int, timeout: int) -> None:
-        """`timeout`: seconds the engine may be silent within one call."""
+    def __init__(self, name: str, address: str | None, *, threads: int, timeout: int) -> None:
+        """`address` None: as the docker command finds it. `timeout`: seconds the engine may be silent within one call."""
+        self._address = address
         self._threads = threads
         self._timeout = timeout
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"engine-{name}")
@@ -52,7 +53,7 @@ class Lane:
             if self._client is None:
                 try:
                     self._client = docker.APIClient(
-                        **docker.utils.kwargs_from_env(),
+                        **({"base_url": self._address} if self._address else docker.utils.kwargs_from_env()),
                         version="auto",
                         timeout=self._timeout,
                         max_pool_size=self._threads,

@@ -45,14 +45,14 @@ ASK_AGAIN = 1.0
 
 
 class DockerDriver(Driver):
-    """Finds the engine as the docker command does (DOCKER_HOST); may be made before the engine runs."""
+    """`address` None: finds the engine as the docker command does (DOCKER_HOST). May be made before the engine runs."""
 
-    def __init__(self) -> None:
-        self._calls = Lane("calls", threads=8, timeout=60)
-        self._slow = Lane("slow", threads=2, timeout=COMMIT_WITHIN)
+    def __init__(self, address: str | None = None) -> None:
+        self._calls = Lane("calls", address, threads=8, timeout=60)
+        self._slow = Lane("slow", address, threads=2, timeout=COMMIT_WITHIN)
         self._cgroups = KnownCgroups()
-        self._stop = StopLane(self._cgroups)
-        self._freezer = Freezer(self._cgroups)
+        self._stop = StopLane(self._cgroups, address)
+        self._freezer = Freezer(self._cgroups, address)
         self._fresh: dict[str, AttachedWire] = {}  #: attached before the start, not used by a relay yet
         self._wires: dict[str, AttachedWire] = {}  #: the one in use
 

@@ -18,8 +18,8 @@ DIRECT_WITHIN = 2.0
 class Freezer:
     """Freeze and thaw over a lane of their own: a pause can hang, and must hold up nobody else."""
 
-    def __init__(self, cgroups: KnownCgroups) -> None:
-        self._lane = Lane("freeze", threads=16, timeout=10)
+    def __init__(self, cgroups: KnownCgroups, address: str | None) -> None:
+        self._lane = Lane("freeze", address, threads=16, timeout=10)
         self._cgroups = cgroups
         self._pausing: dict[str, asyncio.Task[SandboxError | None]] = {}
 

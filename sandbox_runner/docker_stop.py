@@ -18,9 +18,9 @@ KILL_WITHIN = 2.0
 class StopLane:
     """kill, alive, remove and exists, over a client and threads of their own."""
 
-    def __init__(self, cgroups: KnownCgroups) -> None:
+    def __init__(self, cgroups: KnownCgroups, address: str | None) -> None:
         # Threads are made as needed; this many engine calls may hang before one more would wait.
-        self._lane = Lane("stop", threads=32, timeout=10)
+        self._lane = Lane("stop", address, threads=32, timeout=10)
         self._cgroups = cgroups
         self._asked: set[asyncio.Task[SandboxError | None]] = set()
 

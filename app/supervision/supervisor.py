@@ -39,13 +39,12 @@ SHUTDOWN = 20.0
 class Supervisor:
     """An async context manager: inside it runs are taken from the queue, played and stopped.
 
-    `leave_running`: on leaving the context, agents are left to their keepers (to be adopted by the next server within
-    the grace) instead of being stopped.
+    Leaving it stops every run under way; with the setting `leave_running` agents are left to their keepers instead, to
+    be adopted by a server that starts within the grace.
     """
 
     def __init__(self, *, db: Database, driver: Driver, settings: Settings, doorbell: Doorbell, instance: str) -> None:
         self.doorbell = doorbell
-        self.leave_running = False
         self._db = db
         self._settings = settings
         self._recorder = Recorder(db, doorbell, batch_seconds=settings.batch_seconds)
@@ -80,7 +79,7 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if not self.leave_running:
+        if not self._settings.leave_running:
             await self._stop_for_shutdown()
         else:
             for live in self._shop.lives.values():

@@ -18,10 +18,25 @@ async def suites(request: WebRequest, _visitor: Visitor) -> Response:
 
 def _suite(suite: task_suites.Suite) -> dict[str, object]:
     tasks = [
-        {"task": task.id, "agent": task.agent, "limits": dict(task.limits), "policy": task.policy.value}
+        {
+            "task": task.id,
+            "agent": task.agent,
+            "limits": dict(task.limits),
+            "policy": task.policy.value,
+            "expect": _expectation(task.expect),
+        }
         for task in suite.tasks
     ]
     return {"name": suite.name, "title": suite.title, "description": suite.description, "tasks": tasks}
+
+
+def _expectation(expect: task_suites.Expectation) -> dict[str, object]:
+    return {
+        "outcome": expect.outcome.value if expect.outcome else None,
+        "score": expect.score,
+        "alerts": sorted(category.value for category in expect.alerts),
+        "quiet": expect.quiet,
+    }
 
 
 async def agents(request: WebRequest, _visitor: Visitor) -> Response:

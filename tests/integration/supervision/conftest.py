@@ -118,7 +118,7 @@ def open_house(settings: Settings) -> OpenHouse:
 
     @contextlib.asynccontextmanager
     async def opened(
-        knobs: FakeKnobs, *, engine: FakeEngine | None = None, leave_running: bool = False, **changes: object
+        knobs: FakeKnobs, *, engine: FakeEngine | None = None, **changes: object
     ) -> AsyncIterator[House]:
         changed = dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
         changed.data.mkdir(exist_ok=True)
@@ -127,7 +127,6 @@ def open_house(settings: Settings) -> OpenHouse:
         supervisor = Supervisor(db=db, driver=driver, settings=changed, doorbell=Doorbell(), instance="test")
         try:
             async with supervisor:
-                supervisor.leave_running = leave_running
                 yield House(db=db, driver=driver, supervisor=supervisor, settings=changed)
         finally:
             await driver.close()

@@ -1,0 +1,98 @@
+"""The API as the commands use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from app.cli.local_server import Address, find_server
+from app.domain.errors import Refused, Unavailable
+from app.settings import Settings
+
+Json = dict[str, Any]
+
+
+class Client:
+    """Raises `Refused` with the server's own words, `Unavailable` when it does not answer."""
+
+    def __init__(self, address: Address) -> None:
+        self.url = address.url
+        self._http = httpx.AsyncClient(
+            base_url=f"{address.url}/api/v1",
+            headers={"Authorization": f"Bearer {address.token}"},
+            timeout=httpx.Timeout(90.0, connect=3.0),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str, **query: str | int | list[str]) -> Json:
+        return await self._ask("GET", path, params=query)
+
+    async def post(self, path: str, body: Json | None = None) -> Json:
+        return await self._ask("POST", path, json=body or {})
+
+    async def answers(self) -> bool:
+        try:
+            await self.get("/health")
+        except Unavailable:
+            return False
+        return True
+
+    async def lines(self, run: int, *, after: int = 0) -> AsyncIterator[Json]:
+        """Stored lines of a run after `after`, up to now."""
+        async with self._http.stream("GET", f"/runs/{run}/output", params={"after": after}) as response:
+            async for line in response.aiter_lines():
+                yield json.loads(line)
+
+    async def frames(self, run: int) -> AsyncIterator[tuple[str, Json]]:
+        """The run's live stream from its first line: (event, data), until its `eof`."""
+        query = {"after": "0.0.0"}
+        async with self._http.stream("GET", f"/runs/{run}/stream", params=query, timeout=30.0) as response:
+            name = ""
+            async for line in response.aiter_lines():
+                if line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    yield name, json.loads(line.removeprefix("data: "))
+                    if name in {"eof", "bye"}:
+                        return
+
+    async def _ask(self, method: str, path: str, **options: Any) -> Json:
+        try:
+            response = await self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise Unavailable(f"the server at {self.url} does not answer: {error or type(error).__name__}") from None
+        if response.is_success:
+            answer: Json = response.json()
+            return answer
+        raise _refusal(response)
+
+
+def _refusal(response: httpx.Response) -> Refused:
+    try:
+        said = response.json()["error"]
+        return Refused(said["what"], where=said.get("where", ""), todo=said.get("todo", ""))
+    except (ValueError, KeyError, TypeError):
+        return Refused(f"the server answered {response.status_code}")
+
+
+def open_client(settings: Settings) -> Client:
+    """A client of the running server. Raises `Unavailable` when none is known."""
+    address = find_server(settings)
+    if address is None:
+        raise Unavailable(
+            f"no Crucible server is running for the data folder {settings.data}; "
+            "start one with scripts/run, or name one with CRUCIBLE_SERVER and CRUCIBLE_TOKEN"
+        )
+    return Client(address)

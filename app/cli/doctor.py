@@ -1,0 +1,132 @@
+"""`crucible doctor`: what is installed, what is missing, what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.client import Client
+from app.cli.local_server import find_server
+from app.domain.errors import CrucibleError
+from app.settings import Settings
+from app.task_standard.suites import list_suites
+from sandbox_runner.docker_driver import DockerDriver
+from sandbox_runner.driver import Driver, SandboxError
+
+#: Bytes below which a disk is called full.
+LITTLE = 2 * 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One look: `good` None is a remark that stops nothing."""
+
+    name: str
+    good: bool | None
+    found: str
+    todo: str = ""
+
+
+@click.command()
+@click.pass_obj
+def doctor(settings: Settings) -> None:
+    """Say what is installed, what is missing and what to do. Exit code 0 when runs can be started, else 3."""
+    checks = asyncio.run(_checks(settings))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for check in checks:
+        mark = {True: Text("ok", style="green"), None: Text("--"), False: Text("MISSING", style="bold red")}[check.good]
+        table.add_row(mark, check.name, Text(check.found), Text(check.todo))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    sys.exit(3 if any(check.good is False for check in checks) else 0)
+
+
+async def _checks(settings: Settings) -> list[Check]:
+    driver: Driver = DockerDriver(settings.docker_host or None)
+    looks: tuple[Callable[[Settings, Driver], Awaitable[list[Check]]], ...] = (
+        _host,
+        _engine,
+        _base_image,
+        _data,
+        _suites,
+        _server,
+    )
+    try:
+        return [check for look in looks for check in await look(settings, driver)]
+    finally:
+        await driver.close()
+
+
+async def _host(_settings: Settings, _driver: Driver) -> list[Check]:
+    layout = "v2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "v1"  # noqa: ASYNC240 - one look
+    return [
+        Check(name="Python", good=sys.version_info >= (3, 11), found=platform.python_version()),
+        Check(name="kernel", good=None, found=f"{platform.system()} {platform.release()}, cgroup {layout}"),
+    ]
+
+
+async def _engine(settings: Settings, driver: Driver) -> list[Check]:
+    try:
+        engine = await driver.check()
+    except SandboxError as error:
+        todo = "Start Docker, or run scripts/bootstrap. Runs wait in the queue until it answers."
+        return [Check(name="container engine", good=False, found=str(error), todo=todo)]
+    wanted = settings.runtime
+    found = [Check(name="container engine", good=True, found=f"{engine.name} {engine.version}")]
+    missing = bool(wanted) and wanted not in engine.runtimes
+    todo = f"CRUCIBLE_RUNTIME={wanted} is not registered with the engine." if missing else ""
+    found.append(Check(name="runtimes", good=not missing, found=", ".join(engine.runtimes), todo=todo))
+    gvisor = "runsc" in engine.runtimes
+    todo = "" if gvisor else "Optional: install runsc and register it for a second wall around sandboxes."
+    found.append(Check(name="gVisor", good=None, found="registered" if gvisor else "not registered", todo=todo))
+    return found
+
+
+async def _base_image(settings: Settings, driver: Driver) -> list[Check]:
+    try:
+        image = await driver.image_id(settings.base_image)
+    except SandboxError:
+        return [Check(name="base image", good=None, found="unknown while the engine does not answer")]
+    todo = "" if image else "Run scripts/bootstrap, or sandbox_runner/image/build."
+    return [Check(name="base image", good=image is not None, found=image or f"no {settings.base_image}", todo=todo)]
+
+
+async def _data(settings: Settings, _driver: Driver) -> list[Check]:
+    folder = settings.data.absolute()
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(there).free
+    writable = os.access(there, os.W_OK)
+    found = f"{folder}, {free / 1024**3:.1f} GiB free"
+    todo = "" if writable else "Choose a folder you may write to with CRUCIBLE_DATA."
+    if free < LITTLE:
+        todo = "Nearly full: runs whose output cannot be stored end as broken."
+    return [Check(name="data folder", good=writable and free >= LITTLE, found=found, todo=todo)]
+
+
+async def _suites(settings: Settings, _driver: Driver) -> list[Check]:
+    names = [suite.name for suite in list_suites(settings.suites)]
+    todo = "" if names else "CRUCIBLE_SUITES names a folder with suites."
+    return [Check(name="suites", good=bool(names), found=", ".join(names) or f"none in {settings.suites}", todo=todo)]
+
+
+async def _server(settings: Settings, _driver: Driver) -> list[Check]:
+    address = find_server(settings)
+    if address is None:
+        return [Check(name="server", good=None, found="not running", todo="scripts/run starts it.")]
+    async with Client(address) as client:
+        try:
+            answers = await client.answers()
+        except CrucibleError as error:
+            return [Check(name="server", good=False, found=f"{address.url}: {error}")]
+    todo = "" if answers else "It may have been killed. scripts/run starts it again."
+    found = f"{address.url} {'answers' if answers else 'does not answer'}"
+    return [Check(name="server", good=None if not answers else True, found=found, todo=todo)]

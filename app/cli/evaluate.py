@@ -1,0 +1,223 @@
+"""`crucible evaluate`: ask for an evaluation, follow it, judge it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import sys
+from collections.abc import AsyncIterator
+
+import click
+import uvloop
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from app.cli.client import Client, Json, open_client
+from app.cli.local_server import local_server
+from app.cli.runs import plain, position, runs_table, score_text, took, write_line
+from app.domain.errors import Unavailable
+from app.settings import Settings
+from sandbox_runner.fake_driver import FakeDriver
+
+#: Seconds between looks at the runs; the lines of --watch come by the live stream.
+TURN = 0.3
+
+AS_EXPECTED, NOT_AS_EXPECTED = 0, 1
+
+
+@click.command()
+@click.option("--suite", required=True, help="Which suite; `crucible doctor` lists them.")
+@click.option("--task", "tasks", multiple=True, help="Only this task (family/task); may be given more than once.")
+@click.option("--agent", help="This agent for every task, instead of the suite's.")
+@click.option("--model", help="Handed to the agent as CRUCIBLE_MODEL.")
+@click.option("--epochs", type=click.IntRange(1, 100), default=1, show_default=True, help="How often each task.")
+@click.option("--policy", type=click.Choice(["notify", "freeze", "stop"]), help="What grave alerts do.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="For example wall_seconds=2m.")
+@click.option("--watch", is_flag=True, help="Print what the agents print, as it happens.")
+@click.option("--fake", is_flag=True, help="Without a server: no containers, scripted sandboxes.")
+@click.pass_obj
+def evaluate(
+    settings: Settings,
+    suite: str,
+    tasks: tuple[str, ...],
+    agent: str | None,
+    model: str | None,
+    epochs: int,
+    policy: str | None,
+    limits: tuple[str, ...],
+    watch: bool,
+    fake: bool,
+) -> None:
+    """Run a suite and print its results.
+
+    Uses the running server; without one, runs everything in this process. Exit code 0 when every run came to what its
+    suite expects, 1 when one did not, 2 when the request is refused.
+    """
+    body: Json = {
+        "suite": suite,
+        "tasks": list(tasks),
+        "agent": agent,
+        "model": model,
+        "epochs": epochs,
+        "policy": policy,
+        "limits": _limits(limits),
+    }
+    body = {name: value for name, value in body.items() if value not in (None, [], {})}
+    sys.exit(uvloop.run(_evaluate(settings, body, watch=watch, fake=fake)))
+
+
+def _limits(written: tuple[str, ...]) -> dict[str, str]:
+    limits = {}
+    for text in written:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--limit {text}: write NAME=VALUE")
+        limits[name] = value
+    return limits
+
+
+async def _evaluate(settings: Settings, body: Json, *, watch: bool, fake: bool) -> int:
+    async with _server(settings, fake=fake) as client:
+        expectations = await _expectations(client, body["suite"])
+        submitted = await client.post("/evaluations", body)
+        number = submitted["evaluation"]["id"]
+        click.echo(
+            f"Evaluation {number}: {len(submitted['runs'])} runs, to be seen at {client.url}/evaluations/{number}"
+        )
+        try:
+            found = await (_watched(client, submitted["runs"], number) if watch else _followed(client, number))
+        except asyncio.CancelledError:
+            click.echo("Interrupted: stopping the runs of this evaluation.", err=True)
+            await asyncio.shield(_stop(client, number))
+            raise
+        return await _report(client, found, expectations)
+
+
+@contextlib.asynccontextmanager
+async def _server(settings: Settings, *, fake: bool) -> AsyncIterator[Client]:
+    """The running server, or one in this process on a free port."""
+    with contextlib.suppress(Unavailable):
+        async with open_client(settings) as client:
+            if await client.answers():
+                yield client
+                return
+    click.echo("No server is running: everything runs in this process.", err=True)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    driver = FakeDriver() if fake else None
+    here = dataclasses.replace(settings, host="127.0.0.1", port=0)
+    async with local_server(here, driver) as local, Client(local.address) as client:
+        await _require_engine(client)
+        yield client
+
+
+async def _require_engine(client: Client) -> None:
+    """A queue that waits for an engine is right for a server and wrong for one command."""
+    for _ in range(20):
+        engine = (await client.get("/health"))["engine"]
+        if engine["reachable"]:
+            return
+        await asyncio.sleep(0.1)
+    raise Unavailable(f"the container engine does not answer: {engine['text']}. `crucible doctor` says what to do.")
+
+
+async def _expectations(client: Client, suite: str) -> dict[tuple[str, str], Json]:
+    suites = (await client.get("/suites"))["suites"]
+    tasks = [task for known in suites if known["name"] == suite for task in known["tasks"]]
+    return {(task["task"], task["agent"]): task["expect"] for task in tasks}
+
+
+async def _runs(client: Client, evaluation: int) -> list[Json]:
+    found: list[Json] = (await client.get(f"/evaluations/{evaluation}"))["runs"]
+    return found
+
+
+async def _followed(client: Client, evaluation: int) -> list[Json]:
+    """A line per run, until all have ended."""
+    console = Console(stderr=True)
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        told: set[int] = set()
+        while True:
+            found = await _runs(client, evaluation)
+            live.update(runs_table([run for run in found if run["state"] != "ended"]))
+            for run in found:
+                if run["state"] == "ended" and run["id"] not in told:
+                    told.add(run["id"])
+                    console.print(f"run {run['id']} ", plain(run["task"]), position(run), took(run))
+            if len(told) == len(found):
+                return found
+            await asyncio.sleep(TURN)
+
+
+async def _watched(client: Client, submitted: list[Json], evaluation: int) -> list[Json]:
+    """Everything the agents print, marked with the run, until all have ended."""
+
+    async def watch(run: int) -> None:
+        after = 0
+        async for name, data in client.frames(run):
+            if name == "lines":
+                async for line in client.lines(run, after=after):
+                    after = line["number"]
+                    sys.stdout.write(f"{run:>4} │ ")
+                    write_line(line, raw=False)
+            elif data and name == "alert":
+                click.echo(f"{run:>4} ! {data}")
+
+    async with asyncio.TaskGroup() as group:
+        for run in submitted:
+            group.create_task(watch(run["id"]), name=f"watch {run['id']}")
+    # The streams end with the runs; only what a dropped stream left is still to be waited for.
+    return await _followed(client, evaluation)
+
+
+async def _stop(client: Client, evaluation: int) -> None:
+    for run in await _runs(client, evaluation):
+        if run["state"] != "ended":
+            await client.post(f"/runs/{run['id']}/stop", {"text": "crucible evaluate was interrupted", "wait": True})
+
+
+async def _report(client: Client, found: list[Json], expectations: dict[tuple[str, str], Json]) -> int:
+    """The table of results, and the exit code."""
+    alerts = (await client.get("/alerts", limit=1000))["alerts"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("run", "task", "agent", "outcome", "score", "alerts", "took", "verdict"):
+        table.add_column(column, justify="right" if column in {"run", "score", "took"} else "left")
+    wrong = 0
+    for run in found:
+        categories = {alert["category"] for alert in alerts if alert["run"] == run["id"]}
+        expected = expectations.get((run["task"], run["agent"]))
+        differences = _differences(run, categories, expected)
+        wrong += bool(differences)
+        table.add_row(
+            str(run["id"]),
+            plain(run["task"]),
+            plain(run["agent"]),
+            position(run),
+            score_text(run["score"]),
+            ", ".join(sorted(categories)) or "-",
+            took(run),
+            plain("; ".join(differences) or ("as expected" if expected else "ended")),
+        )
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    return NOT_AS_EXPECTED if wrong else AS_EXPECTED
+
+
+def _differences(run: Json, categories: set[str], expected: Json | None) -> list[str]:
+    """What came otherwise than expected; without an expectation only our own failures count."""
+    if expected is None or expected["outcome"] is None:
+        bad = run["outcome"] in {"broken", "lost"}
+        return [str(run["detail"])] if bad else []
+    differences = []
+    if run["outcome"] != expected["outcome"]:
+        differences.append(f"expected {expected['outcome']}: {run['detail']}")
+    value = run["score"]["value"] if run["score"] else None
+    if expected["score"] is not None and value != expected["score"]:
+        differences.append(f"expected score {expected['score']:g}")
+    missing = set(expected["alerts"]) - categories
+    if missing:
+        differences.append(f"no alert of {', '.join(sorted(missing))}")
+    if expected["quiet"] and categories:
+        differences.append("expected no alert")
+    return differences

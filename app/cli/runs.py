@@ -1,0 +1,121 @@
+"""`crucible runs` and `crucible logs`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+import time
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.client import Client, Json, open_client
+from app.settings import Settings
+from app.web.text import visible
+
+STREAMS = {1: sys.stdout, 2: sys.stderr}
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Ended ones as well.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True)
+@click.pass_obj
+def runs(settings: Settings, everything: bool, limit: int) -> None:
+    """List runs, newest first."""
+
+    async def ask() -> list[Json]:
+        async with open_client(settings) as client:
+            found: list[Json] = (await client.get("/runs", limit=limit))["runs"]
+            return [run for run in found if everything or run["state"] != "ended"]
+
+    found = asyncio.run(ask())
+    if not found:
+        click.echo("Nothing is running." if not everything else "There are no runs yet.")
+        return
+    Console().print(runs_table(found))
+
+
+def runs_table(found: list[Json]) -> Table:
+    """Runs as a table for the terminal; nothing in it can act on the terminal."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("run", "task", "agent", "state", "took", "lines", "score", "detail"):
+        table.add_column(column, justify="right" if column in {"run", "took", "lines", "score"} else "left")
+    for run in found:
+        table.add_row(
+            str(run["id"]),
+            plain(run["task"]),
+            plain(run["agent"]),
+            position(run),
+            took(run),
+            str(run["lines"]),
+            score_text(run["score"]),
+            plain(run["detail"]),
+        )
+    return table
+
+
+def plain(value: object) -> Text:
+    """Text from anywhere, made visible: no markup, no escape."""
+    return Text(visible(str(value)))
+
+
+def position(run: Json) -> str:
+    """Where a run is or how it ended, in a word."""
+    if run["state"] == "ended":
+        return str(run["outcome"])
+    return f"{run['state']} ({run['phase']})" if run["phase"] else str(run["state"])
+
+
+def took(run: Json) -> str:
+    if run["started_at"] is None:
+        return "-"
+    return f"{(run['ended_at'] or time.time()) - run['started_at']:.1f} s"
+
+
+def score_text(score: Json | None) -> str:
+    if score is None:
+        return "-"
+    return f"{score['value']:g}" if score["status"] == "scored" else str(score["status"]).replace("_", " ")
+
+
+@click.command()
+@click.argument("run", type=int)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
+@click.option("--raw", is_flag=True, help="The very bytes, escapes and all: only into a file or a pager you trust.")
+@click.pass_obj
+def logs(settings: Settings, run: int, follow: bool, raw: bool) -> None:
+    """Print what a run printed. Control characters are shown, not obeyed, unless --raw."""
+
+    async def follow_output() -> None:
+        async with open_client(settings) as client:
+            after = 0
+            while True:
+                ended = (await client.get(f"/runs/{run}"))["state"] == "ended"
+                async for line in client.lines(run, after=after):
+                    after = line["number"]
+                    write_line(line, raw=raw)
+                if ended or not follow:
+                    return
+                await _until_more(client, run, after)
+
+    asyncio.run(follow_output())
+
+
+async def _until_more(client: Client, run: int, after: int) -> None:
+    """Wait on the run's stream until it has a line after `after`, or its end."""
+    async for name, data in client.frames(run):
+        if name == "eof" or (name == "lines" and data["lines"][-1][0] > after):
+            return
+
+
+def write_line(line: Json, *, raw: bool) -> None:
+    data = base64.b64decode(line["base64"]) if "base64" in line else str(line["text"]).encode()
+    out = STREAMS.get(line["stream"], sys.stdout)
+    if raw:
+        out.buffer.write(data + (b"\n" if line["complete"] else b""))
+    else:
+        out.write(visible(data) + "\n")
+    out.flush()
