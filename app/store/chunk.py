@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import enum
 import math
+import operator
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 import zstandard
 
@@ -31,6 +32,8 @@ _VERSION = 1
 _HEADER = struct.Struct("<BBI")
 _WIDE_TIMES, _WIDE_LENGTHS = 1, 2
 _I32 = range(-(2**31), 2**31)
+#: Blocks below this many bytes are not worth a compressor.
+_TINY = 256
 #: Microseconds a double holds exactly; the clock of a sandbox may say anything.
 _LAST_TIME = 2**53
 
@@ -102,8 +105,8 @@ def encode(lines: Sequence[StoredLine]) -> Chunk:
     """
     if not lines:
         raise ValueError("a chunk has at least one line")
-    times = [_microseconds(line.at) for line in lines]
-    deltas = [0, *(after - before for before, after in pairwise(times))]
+    times = _microseconds([line.at for line in lines])
+    deltas = [0, *map(operator.sub, times[1:], times)]
     pieces = [line.data for line in lines]
     lengths = [len(piece) for piece in pieces]
     flags = bytes([line.stream << 1 | line.complete for line in lines])
@@ -119,7 +122,8 @@ def encode(lines: Sequence[StoredLine]) -> Chunk:
             *pieces,
         )
     )
-    packed = zstandard.ZstdCompressor(level=1, write_content_size=True).compress(block)
+    # The few lines of one small append are merged into something larger soon.
+    packed = block if len(block) < _TINY else zstandard.ZstdCompressor(level=1).compress(block)
     smaller = len(packed) < len(block)
     return Chunk(
         first_line=lines[0].number,
@@ -133,8 +137,11 @@ def encode(lines: Sequence[StoredLine]) -> Chunk:
     )
 
 
-def decode(chunk: Chunk) -> list[StoredLine]:
-    """The lines `encode` was given. Raises `CorruptChunk` when anything does not fit."""
+def decode(chunk: Chunk, begin: int = 0, end: int | None = None) -> list[StoredLine]:
+    """The lines `encode` was given, or those from index `begin` to before `end`.
+
+    Raises `CorruptChunk` when anything of the chunk does not fit.
+    """
     block = _unpacked(chunk)
     if zlib.crc32(block) != chunk.crc32:
         raise CorruptChunk("the checksum of a stored chunk is wrong")
@@ -156,12 +163,13 @@ def decode(chunk: Chunk) -> list[StoredLine]:
     ends = list(accumulate(lengths, initial=place))
     if ends[-1] != len(block):
         raise CorruptChunk(f"the lengths in a stored chunk add up to {ends[-1]} bytes, not {len(block)}")
-    at = accumulate(deltas, initial=chunk.first_at)
-    next(at)
+    wanted = slice(begin, end)
+    at = list(accumulate(deltas, initial=chunk.first_at))[1:]
+    numbers = range(chunk.first_line, chunk.last_line + 1)
     return [
-        StoredLine(number=number, at=micros / 1e6, stream=flag >> 1, data=block[begin:end], complete=bool(flag & 1))
-        for number, micros, flag, (begin, end) in zip(
-            range(chunk.first_line, chunk.last_line + 1), at, flags, pairwise(ends), strict=True
+        StoredLine(number=number, at=micros / 1e6, stream=flag >> 1, data=block[left:right], complete=bool(flag & 1))
+        for number, micros, flag, left, right in zip(
+            numbers[wanted], at[wanted], flags[wanted], ends[:-1][wanted], ends[1:][wanted], strict=True
         )
     ]
 
@@ -179,5 +187,8 @@ def _unpacked(chunk: Chunk) -> bytes:
         raise CorruptChunk(f"a stored chunk cannot be decompressed: {error}") from None
 
 
-def _microseconds(at: float) -> int:
-    return 0 if math.isnan(at) else round(min(max(at, 0.0), _LAST_TIME / 1e6) * 1e6)
+def _microseconds(times: Sequence[float]) -> list[int]:
+    # The sum is a number exactly when all of them are, or too large when one of them is.
+    if not (math.isfinite(sum(times)) and min(times) >= 0 and max(times) <= _LAST_TIME / 1e6):
+        times = [0.0 if math.isnan(at) else min(max(at, 0.0), _LAST_TIME / 1e6) for at in times]
+    return [round(at * 1e6) for at in times]

@@ -53,12 +53,10 @@ def lines_of(rows: Sequence[Row[Any]], after: int, limit: int) -> list[StoredLin
     for row in rows:
         begin, end = max(after + 1, row.first_line), min(after + limit, row.last_line)
         try:
-            found = decode(chunk_of(row))
+            lines += decode(chunk_of(row), begin - row.first_line, end - row.first_line + 1)
         except CorruptChunk as error:
             log.error("run %d: lines %d to %d cannot be read: %s", row.run, row.first_line, row.last_line, error)
             lines += _placeholders(row, begin, end)
-        else:
-            lines += found[begin - row.first_line : end - row.first_line + 1]
     return lines
 
 

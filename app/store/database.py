@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -28,8 +30,7 @@ POOL_SECONDS = 30.0
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 _PRAGMAS = (
-    # Readers never wait for the writer, nor the writer for readers.
-    "PRAGMA journal_mode = WAL",
+    # The log mode is kept in the file: `_prepare_file` sets it.
     # A power cut may lose the last commits, never the database; a killed process loses nothing.
     "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
@@ -131,8 +132,36 @@ def _prepare_file(path: Path) -> None:
     # The record holds what dangerous agents printed and who may sign in: for its owner only. SQLite gives its
     # companion files (-wal, -shm) the mode of the database.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
+    try:
+        # Only a new file is opened by hand: closing an old one would end the locks SQLite has on it in this process.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        path.chmod(0o600)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        _write_ahead(connection)
+    finally:
+        connection.close()
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Readers never wait for the writer, nor the writer for readers."""
+    latest = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            # The one lock SQLite does not wait for by itself: another process opens the new file too.
+            if "locked" not in str(error) or time.monotonic() > latest:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != "wal":
+            raise Unavailable(
+                f"the disk of the database cannot share memory between connections (its log mode is {mode!r}). "
+                "Put the data folder on a local disk."
+            )
+        return
 
 
 def _engine(place: URL, *, writer: bool) -> AsyncEngine:

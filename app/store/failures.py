@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,5 +39,5 @@ def mapped(doing: str, *, into: type[CrucibleError] = Broken) -> Iterator[None]:
     except CrucibleError:
         raise
     # OverflowError: an integer beyond 64 bits, which the driver refuses in its own words.
-    except (SQLAlchemyError, OSError, OverflowError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError, OverflowError) as error:
         raise into(f"{doing}: {explained(error)}") from error

@@ -145,6 +145,11 @@ async def test_no_function_lets_an_error_of_a_damaged_file_out(
         await call(function, db)
 
 
+@pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)
+def test_every_function_is_whole_when_its_caller_is_cancelled(function: typing.Any) -> None:
+    assert function.__code__ is not inspect.unwrap(function).__code__, "decorate it with @whole"
+
+
 def test_connections_are_taken_only_where_errors_are_translated() -> None:
     """`reading` and `writing` translate; whoever asked an engine for a connection would go around them."""
     for module in MODULES:
@@ -163,8 +168,7 @@ async def fill(db: Database, pages: int) -> None:
 
 def noise(first: int, count: int) -> list[StoredLine]:
     return [
-        StoredLine(number=n, at=1.0, stream=1, data=os.urandom(200), complete=True)
-        for n in range(first, first + count)
+        StoredLine(number=n, at=1.0, stream=1, data=os.urandom(200), complete=True) for n in range(first, first + count)
     ]
 
 

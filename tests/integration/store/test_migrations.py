@@ -103,9 +103,7 @@ async def test_a_database_with_other_peoples_tables_is_left_alone(url: str, tmp_
         await Database.open(url)
 
 
-async def test_a_migration_that_fails_leaves_nothing_and_can_be_tried_again(
-    url: str, tmp_path: Path
-) -> None:
+async def test_a_migration_that_fails_leaves_nothing_and_can_be_tried_again(url: str, tmp_path: Path) -> None:
     broken = tmp_path / "migrations"
     (broken / "versions").mkdir(parents=True)
     (broken / "env.py").write_text((schema.MIGRATIONS / "env.py").read_text())

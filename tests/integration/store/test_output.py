@@ -179,9 +179,7 @@ async def test_numbers_follow_without_holes_or_repeats(db: Database, run: int, n
 
 
 async def test_two_who_append_the_same_lines_store_them_once(db: Database, run: int) -> None:
-    answers = await asyncio.gather(
-        *(output.append(db, run, lines(1, b"a")) for _ in range(5)), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(output.append(db, run, lines(1, b"a")) for _ in range(5)), return_exceptions=True)
 
     assert [type(answer) for answer in answers].count(Conflict) == 4
     assert len(await everything(db, run)) == 1

@@ -35,9 +35,7 @@ WAYS: dict[RunState, list[RunState]] = {Q: [], S: [S], R: [S, R], F: [S, R, F], 
 
 async def bring(db: Database, run: int, to: RunState) -> None:
     for before, after in itertools.pairwise([Q, *WAYS[to]]):
-        assert await runs.transition(
-            db, run, before, after, at=1.0, outcome=Outcome.CANCELLED if after is E else None
-        )
+        assert await runs.transition(db, run, before, after, at=1.0, outcome=Outcome.CANCELLED if after is E else None)
 
 
 async def test_what_was_asked_and_planned_comes_back(db: Database) -> None:

@@ -29,9 +29,7 @@ async def test_a_stop_is_received_with_its_event(db: Database, run: int) -> None
         changed=True, failure="",
     )  # fmt: skip
     assert await told(db, run) == [
-        StopRequested(
-            receipt=receipt.id, kind="stop", source="operator", actor="ada", text="it wanders", path="web"
-        )
+        StopRequested(receipt=receipt.id, kind="stop", source="operator", actor="ada", text="it wanders", path="web")
     ]
 
 

@@ -12,9 +12,7 @@ from tests.integration.store.conftest import Queue
 
 
 def point(seq: int, *, cpu: float = 0.25, memory: int = 1000, pids: int = 3) -> UsagePoint:
-    return UsagePoint(
-        seq=seq, at=100.0 + seq, cpu_mean=cpu / 2, cpu_max=cpu, memory_bytes=memory, pids=pids
-    )
+    return UsagePoint(seq=seq, at=100.0 + seq, cpu_mean=cpu / 2, cpu_max=cpu, memory_bytes=memory, pids=pids)
 
 
 async def test_points_come_back_in_order_after_a_cursor(db: Database, run: int) -> None:

@@ -39,6 +39,7 @@ def test_any_lines_come_back_exactly(parts: list[tuple[int, int, bytes, bool]], 
     chunk = encode(lines)
 
     assert decode(chunk) == lines
+    assert decode(chunk, 1, 3) == lines[1:3]
     assert (chunk.first_line, chunk.last_line, chunk.line_count) == (first, first + len(lines) - 1, len(lines))
     assert chunk.raw_bytes == sum(len(line.data) for line in lines)
 
