@@ -62,16 +62,16 @@ async def frame_of(request: WebRequest, visitor: Visitor | None, *, title: str, 
         nonce=secrets.token_urlsafe(16),
         version=state["version"],
         now=time.time(),
-        path=here(request),
+        path=here(request, once=frozenset({"said", "stop"})),
         strip=strip,
         commands=STOP_COMMANDS,
         notice=NOTICES.get(request.query_params.get("said", ""), ""),
     )
 
 
-def here(request: WebRequest) -> str:
-    """This page's own address, without what was said once; "/" for addresses a redirect may not go to."""
-    query = urlencode([(key, value) for key, value in request.query_params.multi_items() if key != "said"])
+def here(request: WebRequest, *, once: frozenset[str] = frozenset({"said"})) -> str:
+    """This page's own address, without what is said `once`; "/" for addresses a redirect may not go to."""
+    query = urlencode([(key, value) for key, value in request.query_params.multi_items() if key not in once])
     path: str = request.scope["path"]
     return local_path(f"{path}?{query}" if query else path) or "/"
 

@@ -31,12 +31,13 @@ FRAMES_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Who reads. `may_read` is asked each `CHECK_SECONDS`; `leaving` is set when the server shuts down."""
+    """Who reads. `may_read` is asked each `check_seconds`; `leaving` is set when the server shuts down."""
 
     server: str  #: differs after each start of the server
     version: str
     may_read: Callable[[], Awaitable[bool]]
     leaving: anyio.Event = field(default_factory=anyio.Event)
+    check_seconds: float = CHECK_SECONDS
 
 
 class _Pulse:
@@ -45,7 +46,7 @@ class _Pulse:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._beat_at = time.monotonic() + BEAT_SECONDS
-        self._check_at = time.monotonic() + CHECK_SECONDS
+        self._check_at = time.monotonic() + listener.check_seconds
 
     def beat(self, cursor: Cursor | None) -> bytes | None:
         """A heartbeat if one is due."""
@@ -58,7 +59,7 @@ class _Pulse:
     async def may_go_on(self) -> bool:
         if time.monotonic() < self._check_at:
             return True
-        self._check_at = time.monotonic() + CHECK_SECONDS
+        self._check_at = time.monotonic() + self._listener.check_seconds
         return await self._listener.may_read()
 
     async def pause(self, bell: Bell) -> None:

@@ -29,7 +29,7 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
     """The page shows the newest lines, or those around ?line=N; its stream goes on after them."""
     db, run_id = request.state["db"], path_id(request, "run")
     run = await runs.get(db, run_id)
-    line = query_number(request, "line", 0)
+    line = min(query_number(request, "line", 0), run.lines)
     window = await (log.around(db, run_id, line=line) if line else log.newest(db, run_id, lines=run.lines))
     points = await usage.last(db, run_id, POINTS)
     panel, event = await panel_of(db, run_id, now=time.time())

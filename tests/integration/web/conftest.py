@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ import uvicorn
 
 from app.domain.limits import RunLimits
 from app.domain.runs import EvaluationRequest, Outcome, PlannedRun, Policy, Run, RunState
+from app.domain.stops import StopReason, StopSource
 from app.main import create_app
 from app.settings import Settings
 from app.store import accounts, output, runs
@@ -138,9 +140,7 @@ class Site:
         self.supervisor.doorbell.ring(run)
 
 
-def _nobody() -> Any:
-    from app.domain.stops import StopReason, StopSource
-
+def _nobody() -> StopReason:
     return StopReason(source=StopSource.OPERATOR, actor="test", text="the test wants the queue held")
 
 
@@ -149,7 +149,7 @@ def _way_to(state: RunState) -> list[tuple[RunState, RunState]]:
     if state not in way:
         way.append(state)
     way = way[: way.index(state) + 1]
-    return list(zip(way, way[1:], strict=False))
+    return list(itertools.pairwise(way))
 
 
 @pytest.fixture
