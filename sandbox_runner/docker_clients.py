@@ -21,7 +21,7 @@ class Lane:
     """One client with threads of its own, made when first needed: the engine may come up later than we do."""
 
     def __init__(self, name: str, address: str | None, *, threads: int, timeout: int) -> None:
-        """`address` None: as the docker command finds it. `timeout`: seconds the engine may be silent within one call."""
+        """`address` None: as the docker command finds it. `timeout`: seconds of silence within one call."""
         self._address = address
         self._threads = threads
         self._timeout = timeout
