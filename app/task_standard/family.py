@@ -54,7 +54,7 @@ def load_family(folder: Path) -> Family:
         raise Refused(f"{name!r} cannot be a family's name", todo="Use letters, digits and underscores.")
     if not folder.is_dir():
         others = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        raise NotFound(f"there is no family {name!r}", where=str(folder.parent), todo=nearest(name, others))
+        raise NotFound(f"there is no family {name!r}", where="families", todo=nearest(name, others))
     files = read_files(folder, label=name)
     by_path = {file.path: file for file in files}
     label = f"{name}/{name}.py"

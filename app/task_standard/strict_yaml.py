@@ -134,14 +134,13 @@ class _Reader:
         return found
 
     def _node(self, event: yaml.Event, path: str, depth: int) -> Node:
-        assert isinstance(event, yaml.NodeEvent)  # the parser gives nothing else in these places
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise Refused("uses an anchor or alias (& or *)", where=self._place(event), todo="Write the value out.")
         if depth > MAX_DEPTH:
             raise Refused(f"is nested deeper than {MAX_DEPTH}", where=self._place(event))
+        if (tag := getattr(event, "tag", None)) is not None:
+            raise Refused(f"uses the tag {tag!r}", where=self._place(event), todo="Write a plain value.")
         if isinstance(event, yaml.ScalarEvent):
-            if event.tag is not None:
-                raise Refused(f"uses the tag {event.tag!r}", where=self._place(event), todo="Write a plain value.")
             content = _resolve(event.value) if event.style is None else event.value
             return self._made(event, path, content, event.value)
         if isinstance(event, yaml.SequenceStartEvent):
