@@ -57,8 +57,8 @@ class Watch:
                 index = min(text.count(b"\n", 0, match.start()), len(block) - 1)
                 line = block[index]
                 at = text.find(b"\n", match.start()) + 1
-                # The clock may be set back: only nearness counts, not order.
-                if abs(line.at - self._told_at.get(rule.name, float("-inf"))) >= QUIET_SECONDS:
+                # The clock may be set back, or be no number at all: only being near is a reason for silence.
+                if not abs(line.at - self._told_at.get(rule.name, float("-inf"))) < QUIET_SECONDS:
                     self._told_at[rule.name] = line.at
                     found.append((index, _finding(rule, line.number, _quote(text, match.start()))))
                 if not at or abs(block[-1].at - line.at) < QUIET_SECONDS:
