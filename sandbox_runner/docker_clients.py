@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import docker
+import docker.constants
 import docker.utils
 
 from sandbox_runner.docker_errors import FOREIGN, translate
@@ -36,10 +38,9 @@ class Lane:
     def close(self) -> None:
         """Does not wait for calls under way; their time limits do."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _do(self, work: Callable[[docker.APIClient], T]) -> T:
         client = self._connected()
@@ -49,18 +50,36 @@ class Lane:
             raise translate(error) from error
 
     def _connected(self) -> docker.APIClient:
+        # Made without holding the lock: an engine that hangs must cost each caller its own time limit only.
+        client = self._client or self._connect()
         with self._lock:
             if self._client is None:
-                try:
-                    self._client = docker.APIClient(
-                        **({"base_url": self._address} if self._address else docker.utils.kwargs_from_env()),
-                        version="auto",
-                        timeout=self._timeout,
-                        max_pool_size=self._threads,
-                    )
-                except FOREIGN as error:
-                    raise EngineUnreachable(f"the container engine does not answer: {error}") from error
-            return self._client
+                self._client = client
+            kept = self._client
+        if kept is not client:
+            client.close()
+        return kept
+
+    def _connect(self) -> docker.APIClient:
+        where = {"base_url": self._address} if self._address else docker.utils.kwargs_from_env()
+        _knock(str(where.get("base_url") or docker.constants.DEFAULT_UNIX_SOCKET))
+        try:
+            return docker.APIClient(**where, version="auto", timeout=self._timeout, max_pool_size=self._threads)
+        except FOREIGN as error:
+            raise EngineUnreachable(f"the container engine does not answer: {error}") from error
+
+
+def _knock(url: str) -> None:
+    """Whether anybody listens at a unix socket: says why not in words, and the package leaks a socket when not."""
+    path = url.partition("unix://")[2]
+    if not path:
+        return
+    with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(5)
+        try:
+            door.connect(path if path.startswith("/") else f"/{path}")
+        except OSError as error:
+            raise EngineUnreachable(f"no container engine listens at {path}: {error.strerror or error}") from error
 
 
 async def to_the_end(work: Awaitable[T]) -> T:

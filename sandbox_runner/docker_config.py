@@ -46,6 +46,11 @@ def container_name(spec: SandboxSpec, suffix: str) -> str:
     return f"crucible-{run}-{spec.role.value}-{suffix}"
 
 
+def is_gvisor(runtime: str | None) -> bool:
+    """Whether the engine's runtime of this name is gVisor, which is called runsc wherever it is installed."""
+    return runtime is not None and runtime.startswith("runsc")
+
+
 def container_config(spec: SandboxSpec) -> dict[str, Any]:
     """The body of the engine's create call. Raises `StartFailed` for a spec that no sandbox may have."""
     if spec.network is not Network.NONE and spec.role is not Role.BUILD:
@@ -106,7 +111,7 @@ def _host_config(spec: SandboxSpec, *, alone: bool) -> dict[str, Any]:
 def _limits(limits: SandboxLimits, runtime: str | None) -> dict[str, Any]:
     return {
         # gVisor's own threads count too, several for each process inside; at the limit it would fall over.
-        "PidsLimit": 64 + 8 * limits.pids if runtime is not None and runtime.startswith("runsc") else limits.pids,
+        "PidsLimit": 64 + 8 * limits.pids if is_gvisor(runtime) else limits.pids,
         "Memory": limits.memory_bytes,
         "MemorySwap": limits.memory_bytes,  # the sum of both: no swap
         "NanoCpus": int(limits.cpus * 1e9),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from sandbox_runner.cgroups import ContainerCgroup
 from sandbox_runner.docker_cgroups import KnownCgroups
 from sandbox_runner.docker_clients import Lane
+from sandbox_runner.docker_config import is_gvisor
 from sandbox_runner.docker_errors import EngineRefused
-from sandbox_runner.driver import EngineUnreachable, FreezeFailed, Sandbox, SandboxError, SandboxGone
+from sandbox_runner.driver import FreezeFailed, Sandbox, SandboxError, SandboxGone
 
 PAUSE_WITHIN = 1.0
 DIRECT_WITHIN = 2.0
@@ -24,22 +26,21 @@ class Freezer:
         self._pausing: dict[str, asyncio.Task[SandboxError | None]] = {}
 
     async def freeze(self, sandbox: Sandbox) -> None:
-        """Raises `FreezeFailed` unless proven."""
+        """Raises `FreezeFailed` unless proven, `SandboxGone` when there is no such container."""
+        cgroup = self._cgroups.search(sandbox)
         asked = self._pausing.get(sandbox.id)
         if asked is None:
-            asked = asyncio.create_task(self._pause(sandbox), name="engine pause")
+            asked = asyncio.create_task(self._pause(sandbox, directly=cgroup is not None), name="engine pause")
             self._pausing[sandbox.id] = asked
             asked.add_done_callback(lambda _: self._pausing.pop(sandbox.id, None))
         await asyncio.wait({asked}, timeout=PAUSE_WITHIN)
         refused = asked.result() if asked.done() else None
         if isinstance(refused, SandboxGone):
             raise refused
-        cgroup = self._cgroups.search(sandbox)
         if cgroup is not None:
-            # Also when the engine says it is done: gVisor's own pause leaves its kernel running.
             if cgroup.procs() and await _freeze_directly(cgroup):
                 return
-        elif await self._paused(sandbox):
+        elif (await self._state(sandbox)).get("Paused"):
             return
         raise FreezeFailed(f"sandbox {sandbox.id[:12]} could not be proven frozen: {refused or 'not in time'}")
 
@@ -50,15 +51,14 @@ class Freezer:
         cgroup = self._cgroups.search(sandbox)
         try:
             # Before the kernel's own: an engine that finds it thawed refuses, and calls it paused for good.
-            await self._lane.call(lambda client: client.unpause(sandbox.id))
+            if (await self._state(sandbox)).get("Paused"):
+                await self._lane.call(lambda client: client.unpause(sandbox.id))
         except EngineRefused:
-            pass  # the engine did not know it as paused; the kernel decides
+            pass  # the kernel decides
         finally:
             if cgroup is not None:
                 cgroup.thaw()
-        if cgroup is not None and cgroup.frozen():
-            raise SandboxError(f"sandbox {sandbox.id[:12]} could not be thawed")
-        if cgroup is None and await self._paused(sandbox):
+        if cgroup.frozen() if cgroup is not None else (await self._state(sandbox)).get("Paused"):
             raise SandboxError(f"sandbox {sandbox.id[:12]} could not be thawed")
 
     async def close(self) -> None:
@@ -66,19 +66,21 @@ class Freezer:
             await asyncio.wait(list(self._pausing.values()))
         self._lane.close()
 
-    async def _pause(self, sandbox: Sandbox) -> SandboxError | None:
+    async def _pause(self, sandbox: Sandbox, *, directly: bool) -> SandboxError | None:
+        """Through the engine, so that it knows; the error is an answer, because the kernel may still do it."""
         try:
-            await self._lane.call(lambda client: client.pause(sandbox.id))
+            told = await self._lane.call(lambda client: client.inspect_container(sandbox.id))
+            # gVisor's own pause leaves its kernel running, and the way back from it was seen to hang.
+            if not (directly and is_gvisor(told["HostConfig"].get("Runtime"))):
+                await self._lane.call(lambda client: client.pause(sandbox.id))
         except SandboxError as error:
             return error
         return None
 
-    async def _paused(self, sandbox: Sandbox) -> bool:
-        try:
-            state = await self._lane.call(lambda client: client.inspect_container(sandbox.id)["State"])
-        except (SandboxGone, EngineUnreachable):
-            return False
-        return bool(state.get("Paused")) and bool(state.get("Running"))
+    async def _state(self, sandbox: Sandbox) -> dict[str, Any]:
+        told = await self._lane.call(lambda client: client.inspect_container(sandbox.id))
+        state: dict[str, Any] = told["State"]
+        return state
 
 
 async def _freeze_directly(cgroup: ContainerCgroup) -> bool:

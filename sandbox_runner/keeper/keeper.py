@@ -28,6 +28,7 @@ from sandbox_runner.keeper.outbox import Outbox, Refused
 
 ABANDONED, OVERDUE, TERMINATED = 75, 76, 143
 MAX_STDIN = 1024 * 1024  #: bytes of one job's stdin waiting here; the host keeps well below
+MIN_GRACE = 0.1  #: seconds; below, a busy machine would be taken for a dead host
 JOBS_TOLD = 256  #: the latest jobs named in READY
 
 
@@ -126,7 +127,7 @@ class Keeper:
         self.heard = now
         if len(frame.payload) == frames.BEAT.size:
             grace, left = frames.BEAT.unpack(frame.payload)
-            if 0.1 <= grace <= frames.MAX_GRACE:
+            if MIN_GRACE <= grace <= frames.MAX_GRACE:
                 self.grace = grace
             if left > 0:
                 self.deadline = now + left
@@ -287,6 +288,8 @@ def main() -> NoReturn:
     parser = argparse.ArgumentParser(description="Process 1 of a sandbox.")
     parser.add_argument("--grace", type=float, default=20.0, help="seconds without a heartbeat after which all ends")
     grace = parser.parse_args().grace
+    if not MIN_GRACE <= grace <= frames.MAX_GRACE:
+        parser.error(f"a grace of {grace} seconds is not from {MIN_GRACE} to {frames.MAX_GRACE}")
     hide_from_jobs()
     Keeper(grace).run()
 
