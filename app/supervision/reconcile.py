@@ -64,8 +64,9 @@ class Reconciler:
         agent = next((each for each in sandboxes if each.role == Role.AGENT.value), None)
         at_work = run.phase is Phase.AGENT and run.state in {RunState.RUNNING, RunState.FROZEN}
         if at_work and agent is not None and await self._alive(agent):
+            live.agent_sandbox = agent
             if run.state is RunState.FROZEN:
-                live.thawed.clear()
+                live.thawed.clear()  # Its keeper cannot answer; it stays as it is until a person decides.
             where = await output.position(self._shop.db, run.id, agent.id)
             adopted = RunAdopted(sandbox=agent.id, resumed_at=where.offset)
             await events.append(self._shop.db, run.id, adopted, at=time.time())

@@ -60,6 +60,7 @@ class Supervisor:
         self._reconciled = False
         self._stack = contextlib.AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []
+        self._owners: set[asyncio.Task[None]] = set()
 
     @property
     def engine(self) -> EngineStatus:
@@ -79,14 +80,11 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if not self._settings.leave_running:
-            await self._stop_for_shutdown()
+        if self._settings.leave_running:
+            await self._leave_for_shutdown()
         else:
-            for live in self._shop.lives.values():
-                live.abandoned = True
-                if live.attempt is not None:
-                    live.attempt.cancel()
-            await asyncio.sleep(0)
+            await self._stop_for_shutdown()
+        # Only now: runs that end still need the recorder.
         for task in self._background:
             task.cancel()
         await self._stack.aclose()
@@ -292,7 +290,9 @@ class Supervisor:
 
     def _take(self, live: LiveRun, adopt: Found | None) -> None:
         self._shop.lives[live.id] = live
-        self._group.create_task(self._own(live, adopt), name=f"run {live.id}: owner")
+        owner = self._group.create_task(self._own(live, adopt), name=f"run {live.id}: owner")
+        self._owners.add(owner)
+        owner.add_done_callback(self._owners.discard)
 
     async def _own(self, live: LiveRun, adopt: Found | None) -> None:
         """One run from its slot to its record's end. Never cancelled by a stop: it outlives the attempt."""
@@ -399,16 +399,25 @@ class Supervisor:
 
     async def _stop_for_shutdown(self) -> None:
         reason = StopReason(source=StopSource.SHUTDOWN, actor="server", text="the server was shut down")
-        stopping = [
-            asyncio.create_task(self.stop(run, kind=StopKind.STOP, reason=reason, wait=True), name=f"shutdown {run}")
-            for run in list(self._shop.lives)
-        ]
-        ended = [asyncio.create_task(live.ended.wait()) for live in list(self._shop.lives.values())]
-        if stopping:
-            _, pending = await asyncio.wait({*stopping, *ended}, timeout=SHUTDOWN)
-            for task in pending:
-                log.error("shutdown: %s did not end in %.0f s; its keeper ends it", task.get_name(), SHUTDOWN)
-                task.cancel()
+        for run in list(self._shop.lives):
+            await self.stop(run, kind=StopKind.STOP, reason=reason)
+        await self._owners_gone()
+
+    async def _leave_for_shutdown(self) -> None:
+        for live in self._shop.lives.values():
+            live.abandoned = True
+            if live.attempt is not None:
+                live.attempt.cancel()
+        await self._owners_gone()
+
+    async def _owners_gone(self) -> None:
+        """What could not be ended by now is left to its keeper, and to the next server's reconciling."""
+        if not self._owners:
+            return
+        _, pending = await asyncio.wait(set(self._owners), timeout=SHUTDOWN)
+        for task in pending:
+            log.error("shutdown: %s did not end in %.0f s; its keeper ends it", task.get_name(), SHUTDOWN)
+            task.cancel()
 
 
 def _provisional(run: int, request: StopRequest) -> Receipt:

@@ -117,9 +117,7 @@ def open_house(settings: Settings) -> OpenHouse:
     """Open a server's inside over `knobs`; twice over one engine plays a restart."""
 
     @contextlib.asynccontextmanager
-    async def opened(
-        knobs: FakeKnobs, *, engine: FakeEngine | None = None, **changes: object
-    ) -> AsyncIterator[House]:
+    async def opened(knobs: FakeKnobs, *, engine: FakeEngine | None = None, **changes: object) -> AsyncIterator[House]:
         changed = dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
         changed.data.mkdir(exist_ok=True)
         driver = FakeDriver(knobs, engine=engine)

@@ -1,0 +1,150 @@
+"""A server that goes away, by whatever way, and the next one over the same data folder and engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.domain.events import RunAdopted
+from app.domain.runs import Outcome, RunState
+from app.domain.stops import StopKind, StopReason, StopSource
+from app.store import events, output, runs
+from sandbox_runner.driver import Stream
+from sandbox_runner.fake_driver import FakeEngine
+from sandbox_runner.fake_script import FakeJob
+from tests.integration.supervision.conftest import RESULTS, House, OpenHouse, knobs
+
+TICKS = tuple((0.02, Stream.STDOUT, b"tick %d\n" % number) for number in range(100))
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    engine = FakeEngine()
+    yield engine
+    await engine.close()
+
+
+async def test_an_agent_that_went_on_without_a_server_is_adopted_without_losing_a_line(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(knobs(lines=TICKS), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 10)
+    async with open_house(knobs(lines=TICKS), engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert (ended.outcome, ended.lines) == (Outcome.SUCCEEDED, 100)
+        stored = await output.read(second.db, run.id, after=0)
+        assert [line.data for line in stored] == [data.strip() for _, _, data in TICKS]
+        assert [line.number for line in stored] == list(range(1, 101))
+        told = [each.event for each in await events.read(second.db, run.id)]
+        assert [type(event) for event in told].count(RunAdopted) == 1
+        assert ended.score is not None
+        assert ended.score.value == 1.0
+        assert await second.driver.list_owned() == []
+
+
+async def test_an_agent_left_alone_for_longer_than_the_grace_ends_itself_and_the_run_is_lost(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True, grace_seconds=0.5) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+    (sandbox,) = [each for each in engine.sandboxes.values() if each.alive]
+    await asyncio.sleep(1.0)
+    assert not sandbox.alive
+    async with open_house(endless, engine=engine, grace_seconds=0.5) as second:
+        ended = await second.until_ended(run.id)
+
+        assert ended.outcome is Outcome.LOST
+        assert "longer than the grace" in ended.detail
+        assert await second.driver.list_owned() == []
+
+
+async def test_a_run_in_its_setup_when_the_server_ended_is_broken_and_nothing_of_it_is_left(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    hanging = knobs(results=RESULTS, jobs={"setup": FakeJob(run_for=math.inf)})
+    async with open_house(hanging, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until_true(lambda: _asked(engine, "setup"))
+    async with open_house(knobs(), engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert ended.outcome is Outcome.BROKEN
+        assert "during its setup" in ended.detail
+        assert await second.driver.list_owned() == []
+
+
+async def _asked(engine: FakeEngine, name: str) -> bool:
+    return any(job.name == name for _, job in engine.ran)
+
+
+async def test_a_frozen_run_stays_frozen_over_a_restart_and_can_be_thawed_and_stopped(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(knobs(lines=TICKS), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 5)
+        await first.supervisor.freeze(run.id, actor="tester")
+    async with open_house(knobs(lines=TICKS), engine=engine) as second:
+        await second.until_true(lambda: _adopted(second, run.id))
+        await asyncio.sleep(0.2)
+        before = await runs.get(second.db, run.id)
+        assert before.state is RunState.FROZEN
+
+        await second.supervisor.thaw(run.id, actor="tester")
+
+        assert (await second.until_ended(run.id)).lines == 100
+
+
+async def test_a_frozen_run_can_be_stopped_after_a_restart(open_house: OpenHouse, engine: FakeEngine) -> None:
+    async with open_house(knobs(lines=TICKS), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 5)
+        await first.supervisor.freeze(run.id, actor="tester")
+    async with open_house(knobs(), engine=engine) as second:
+        await second.until_true(lambda: _adopted(second, run.id))
+        reason = StopReason(source=StopSource.OPERATOR, actor="tester")
+        receipt = await second.supervisor.stop(run.id, kind=StopKind.STOP, reason=reason, wait=True)
+
+        assert receipt.dead_ms is not None
+        assert (await second.until_ended(run.id)).outcome is Outcome.STOPPED
+        assert await second.driver.list_owned() == []
+
+
+async def _adopted(house: House, run: int) -> bool:
+    return any(isinstance(each.event, RunAdopted) for each in await events.read(house.db, run))
+
+
+async def test_an_ordinary_shutdown_stops_what_runs_and_says_so(open_house: OpenHouse, engine: FakeEngine) -> None:
+    async with open_house(knobs(lines=TICKS, run_for=math.inf), engine=engine) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+    assert not [each for each in engine.sandboxes.values() if each.alive]
+    async with open_house(knobs(), engine=engine) as second:
+        ended = await runs.get(second.db, run.id)
+        assert ended.outcome is Outcome.STOPPED
+        assert "shutdown" in ended.detail
+
+
+async def test_containers_of_no_known_run_are_ended_at_the_start(open_house: OpenHouse, engine: FakeEngine) -> None:
+    async with open_house(knobs(lines=TICKS, run_for=math.inf), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+    with contextlib.suppress(FileNotFoundError):
+        for file in first.settings.data.glob("crucible.db*"):
+            file.unlink()
+    async with open_house(knobs(), engine=engine) as second:
+        await second.until_true(lambda: _nothing_owned(second))
+
+        assert await second.driver.list_owned() == []
+
+
+async def _nothing_owned(house: House) -> bool:
+    return await house.driver.list_owned() == []
