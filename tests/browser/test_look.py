@@ -1,0 +1,66 @@
+"""Every page in both themes, wide and narrow: nothing runs over the edge, and text can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE, Api, Open
+
+expect.set_options(timeout=PATIENCE)
+PATHS = (
+    *("/", "/new", "/evaluations", "/evaluations/{evaluation}", "/runs/{run}"),
+    *("/alerts?all=1", "/health", "/audit", "/account"),
+)
+
+LOW_CONTRAST = (Path(__file__).parent / "low_contrast.js").read_text()
+
+
+def overflow(page: Page) -> list[str]:
+    found: list[str] = page.evaluate(
+        """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+        [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+        .map((one) => `${one.localName}.${one.className}`)"""
+    )
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_pages_stay_within_their_edges_and_can_be_read(open_page: Open, api: Api, theme: str, width: int) -> None:
+    run = api.start("chatter")
+    page = open_page("/", viewport={"width": width, "height": 900}, color_scheme=theme)
+    expect(page.locator(f"#run-{run} .mark")).to_contain_text("Running · agent")
+    for path in PATHS:
+        page.goto(path.format(run=run, evaluation=api.run(run)["evaluation"]))
+        expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+        assert overflow(page) == [], path
+        assert page.evaluate(LOW_CONTRAST) == [], path
+
+
+def test_the_theme_is_remembered_and_set_before_the_first_paint(open_page: Open) -> None:
+    page = open_page("/", color_scheme="light")
+    page.click("#theme")
+    page.click("#theme")
+    expect(page.locator("#theme")).to_have_text("Theme: dark")
+    page.goto("/evaluations")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    head = page.locator("head script").first.get_attribute("src") or ""
+    assert "theme.js" in head
+    assert page.locator("head script").first.get_attribute("defer") is None
+
+
+def test_everything_that_can_be_pressed_has_a_name(open_page: Open, api: Api) -> None:
+    run = api.start("chatter")
+    page = open_page("/")
+    for path in PATHS:
+        page.goto(path.format(run=run, evaluation=api.run(run)["evaluation"]))
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll("button, a[href], summary, input:not([type=hidden]), select")]
+            .filter((one) => !one.getAttribute("aria-label") && !one.textContent.trim() && !one.labels?.length)
+            .map((one) => one.outerHTML)"""
+        )
+        assert [one for one in nameless if 'aria-hidden="true"' not in one] == [], path

@@ -1,0 +1,144 @@
+"""Every way to stop from a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE, Api, Open
+from tests.browser.served import Server
+
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture
+def released(api: Api) -> Iterator[None]:
+    """Whatever happens, the queue is not left held for the next test."""
+    yield
+    api.client.post("/release", json={"text": "the test is over"})
+
+
+def assert_proven_dead(page: Page, server: Server) -> None:
+    expect(page.locator(".receipt .marks li.done")).to_have_count(3)
+    assert server.containers() == []
+
+
+def test_a_run_is_stopped_without_javascript(open_page: Open, server: Server, api: Api) -> None:
+    run = api.start("chatter")
+    page = open_page(f"/runs/{run}", java_script_enabled=False)
+    while page.locator("#L5").count() == 0:  # a page without scripts shows more when it is loaded again
+        page.reload()
+    expect(page.locator("noscript").first).to_be_attached()
+
+    page.click(".stop-large")
+    assert page.url.startswith(f"{server.url}/runs/{run}")
+    while page.locator(".stop-large").count() > 0:
+        page.reload()
+    assert_proven_dead(page, server)
+
+    page.click("button:has-text('Drill')")
+    expect(page.locator(".receipt")).to_contain_text("Reason: Drill")
+
+
+def test_the_keyboard_alone_finds_and_stops_a_run(open_page: Open, server: Server, api: Api) -> None:
+    run = api.start("chatter")
+    page = open_page("/")
+    expect(page.locator(f"#run-{run} .mark")).to_contain_text("Running · agent")
+    page.keyboard.press("j")
+    expect(page.locator(f"#run-{run} .stretch")).to_be_focused()
+    page.keyboard.press("Shift+K")
+    expect(page.locator("#say")).to_contain_text(f"Press Enter to stop run {run}")
+    page.keyboard.press("Escape")
+    expect(page.locator("#say")).to_be_empty()
+    assert api.run(run)["state"] == "running"
+
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/runs/{run}")
+    expect(page.locator("#L5")).to_be_attached()
+    page.keyboard.press("Shift+K")
+    page.keyboard.press("Enter")
+    assert_proven_dead(page, server)
+
+
+def test_the_keyboard_map_opens_and_leads_places(open_page: Open) -> None:
+    page = open_page("/")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    page.keyboard.press("g")
+    page.keyboard.press("e")
+    page.wait_for_url("**/evaluations")
+
+
+def test_stop_all_asks_in_place_stops_everything_and_holds_the_queue_until_released(
+    open_page: Open, server: Server, api: Api, released: None
+) -> None:
+    first, second = api.start("chatter"), api.start("chatter")
+    page = open_page("/")
+    for run in (first, second):
+        expect(page.locator(f"#run-{run} .mark")).to_contain_text("Running · agent")
+
+    page.click("#stop-all > summary")
+    confirm = page.locator("#stop-all .stop-now")
+    expect(confirm).to_have_text("Confirm: stop 2 runs")
+    confirm.click()
+    for run in (first, second):
+        expect(page.locator(f"#run-{run} .mark")).to_have_text("Emergency stopped")
+    assert server.containers() == []
+    hold = page.locator(".banner-hold")
+    expect(hold).to_contain_text("The queue is held")
+
+    waiting = api.start("chatter")
+    expect(page.locator(f"#queued-{waiting}")).to_be_visible()
+    hold.locator("input").fill("it was a drill")
+    hold.locator("button").click()
+    expect(hold).to_be_hidden()
+    expect(page.locator(f"#run-{waiting} .mark")).to_contain_text("Running · agent")
+
+
+def test_holding_stop_all_is_enough_and_a_short_press_is_not(open_page: Open, api: Api, released: None) -> None:
+    run = api.start("chatter")
+    page = open_page("/")
+    expect(page.locator(f"#run-{run} .mark")).to_contain_text("Running · agent")
+
+    page.click("#stop-all > summary")
+    expect(page.locator("#stop-all .confirm")).to_be_visible()
+    page.mouse.click(300, 600)
+    expect(page.locator("#stop-all .confirm")).to_be_hidden()
+    assert api.run(run)["state"] == "running"
+
+    page.hover("#stop-all > summary")
+    page.mouse.down()
+    expect(page.locator(".banner-hold")).to_be_visible()
+    page.mouse.up()
+    expect(page.locator(f"#run-{run} .mark")).to_have_text("Emergency stopped")
+
+
+def test_stop_all_without_javascript_asks_first(open_page: Open, api: Api, released: None) -> None:
+    run = api.start("chatter")
+    page = open_page(f"/runs/{run}", java_script_enabled=False)
+    page.click("#stop-all > summary")
+    page.click("#stop-all .stop-now")
+    while page.locator(".runbar .mark").inner_text() not in ("Emergency stopped", "Cancelled"):
+        page.goto(f"/runs/{run}")
+    expect(page.locator(".banner-hold")).to_be_visible()
+
+
+def test_a_stop_that_gets_no_answer_is_repeated_and_says_so_loudly(open_page: Open, server: Server, api: Api) -> None:
+    run = api.start("chatter")
+    page = open_page(f"/runs/{run}")
+    expect(page.locator("#L5")).to_be_attached()
+    silent = re.compile(rf"/runs/{run}/stop$")
+    page.route(silent, lambda route: None)  # taken and never answered, as by a server that hangs
+    page.click(".stop-large")
+    expect(page.locator(".stop-large")).to_have_text("STOPPING")
+    alarm = page.locator("#alarm")
+    expect(alarm).to_contain_text("STOP NOT CONFIRMED")
+    expect(alarm).to_contain_text("python -m sandbox_runner kill-all")
+    page.unroute(silent)
+    expect(alarm).to_be_empty()
+    assert_proven_dead(page, server)
