@@ -53,7 +53,7 @@ class Attempt:
             family, agent = self._load()
             image = await self.images.ensure(self.live.id, family)
             await self._became_running()
-            setup_image = setup_image_of(self.live.id)
+            setup_image = setup_image_of(self.shop.instance, self.live.id)
             await self._set_up(family, agent, image, setup_image)
             await self._phase(Phase.AGENT)
             watch = Watch()
@@ -72,7 +72,7 @@ class Attempt:
             async with self.shop.opened(self.live, sandbox, on_lines=self._on_lines(watch)) as box:
                 ending, collected = await self._agent_phase(box, agent, watch)
             await self.shop.end(self.live, sandbox)
-            await self._score(family, setup_image_of(self.live.id), collected)
+            await self._score(family, setup_image_of(self.shop.instance, self.live.id), collected)
         except (CrucibleError, SandboxError, SandboxEnded) as error:
             return Ending(outcome=Outcome.BROKEN, detail=_sentence(error))
         return ending
@@ -265,9 +265,9 @@ class Attempt:
             self.found(finding)
 
 
-def setup_image_of(run: int) -> str:
-    """The image a run's agent and scoring sandboxes start from; removed with the run."""
-    return f"crucible-run/{run}:setup"
+def setup_image_of(instance: str, run: int) -> str:
+    """The image a run's agent and scoring sandboxes start from; removed with the run. Other servers have runs 1 too."""
+    return f"crucible-run/{instance}:{run}"
 
 
 def _sentence(error: Exception) -> str:

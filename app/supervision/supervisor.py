@@ -355,7 +355,7 @@ class Supervisor:
                 log.error("run %d: %s", live.id, error)
                 await asyncio.sleep(1.0)
         try:
-            await self._shop.driver.remove_image(setup_image_of(live.id))
+            await self._shop.driver.remove_image(setup_image_of(self._shop.instance, live.id))
         except SandboxError as error:
             log.warning("run %d: its image could not be removed: %s", live.id, error)
 
