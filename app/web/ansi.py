@@ -6,17 +6,20 @@ they are: a page is not a terminal, and what an agent tries to hide is worth see
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from app.web.parts import Segment
-from app.web.text import HOSTILE, TAB, decode, escape
+from app.web.text import HOSTILE, TAB, decode, escape, shown
 
 #: Bytes of a line that are shown. The rest is counted; the whole is in the download.
 SHOWN_BYTES = 4096
 #: Pieces of a line that keep their own look; what follows is one plain piece. Each piece is an element on the page.
 MOST_PIECES = 256
+#: Codes of one SGR sequence that are obeyed.
+MOST_CODES = 16
 
 #: Every class name that can come out. The style sheet knows exactly these.
 LOOKS = frozenset(
@@ -60,7 +63,7 @@ _PLAIN = _Pen()
 def segments(data: bytes, *, shown_bytes: int = SHOWN_BYTES) -> tuple[Segment, ...]:
     """The line's segments. Never raises; no control character ever comes out; at most `shown_bytes` bytes are shown."""
     kept = _cut(data, shown_bytes)
-    found = list(_merged(_walk(decode(kept))))
+    found = _merged(_walk(decode(kept)))
     if len(kept) < len(data):
         found.append(Segment(text=f" … {len(data) - len(kept)} more bytes", look="more"))
     return tuple(found)
@@ -76,60 +79,67 @@ def _cut(data: bytes, most: int) -> bytes:
     return data[:end]
 
 
-def _walk(text: str) -> Iterator[Segment]:
-    """Pieces in order: text with the pen's look, escapes with the look "esc"."""
-    if "\x1b" not in text:
-        yield from _plain(text, "", 0)
-        return
-    pen, place, column = _PLAIN, 0, 0
-    for match in _SGR.finditer(text):
+#: A piece of the text with its look, before it becomes a segment.
+_Piece = tuple[str, str]
+
+
+def _walk(text: str) -> Iterator[_Piece]:
+    """Pieces in order: text with the pen's look, escapes with the look "esc". After many, the rest in one."""
+    pen, place, column, made = _PLAIN, 0, 0, 0
+    for changes, match in enumerate(_SGR.finditer(text)):
+        if max(made, changes) > MOST_PIECES:
+            made = MOST_PIECES + 1
+            break
         for piece in _plain(text[place : match.start()], pen.look, column):
-            column += len(piece.text)
+            column += len(piece[0])
+            made += 1
             yield piece
         pen = _apply(pen, match[1])
         place = match.end()
-    yield from _plain(text[place:], pen.look, column)
+    rest = text[place:]
+    yield from _plain(rest, pen.look, column) if made <= MOST_PIECES else [(shown(_SGR.sub("", rest)), "")]
 
 
-def _plain(text: str, look: str, column: int) -> Iterator[Segment]:
-    """Text without SGR: hostile signs become escapes, tabs the spaces they stand for."""
+def _plain(text: str, look: str, column: int) -> Iterator[_Piece]:
+    """Text without SGR: hostile signs become escapes, tabs the spaces they stand for. After many, the rest in one."""
     place = 0
-    for match in HOSTILE.finditer(text):
-        sign = match[0]
+    for made, match in enumerate(HOSTILE.finditer(text)):
+        if made > MOST_PIECES:
+            break
         if match.start() > place:
-            yield Segment(text=text[place : match.start()], look=look)
+            yield text[place : match.start()], look
             column += match.start() - place
         place = match.end()
-        shown = (
-            Segment(text=" " * (TAB - column % TAB), look=look)
-            if sign == "\t"
-            else Segment(text=escape(sign), look="esc")
-        )
-        column += len(shown.text)
-        yield shown
+        signs = match[0]
+        # A tab inside a run of hostile signs is one of them; by itself it is layout.
+        spaces = len(("x" * (column % TAB) + signs).expandtabs(TAB)) - column % TAB if signs.strip("\t") == "" else 0
+        piece = (" " * spaces, look) if spaces else (escape(signs), "esc")
+        column += len(piece[0])
+        yield piece
     if place < len(text):
-        yield Segment(text=text[place:], look=look)
+        yield shown(text[place:]), look
 
 
-def _merged(pieces: Iterator[Segment]) -> Iterator[Segment]:
+def _merged(pieces: Iterator[_Piece]) -> list[Segment]:
     """Neighbours of one look joined: a hostile line should not become thousands of elements."""
+    found: list[Segment] = []
     texts: list[str] = []
-    look, made = "", 0
-    for piece in pieces:
-        now = piece.look if made < MOST_PIECES else ""
+    look = ""
+    for text, piece_look in pieces:
+        now = piece_look if len(found) < MOST_PIECES else ""
         if texts and now != look:
-            yield Segment(text="".join(texts), look=look)
-            made += 1
+            found.append(Segment(text="".join(texts), look=look))
             texts = []
         look = now
-        texts.append(piece.text)
+        texts.append(text)
     if texts:
-        yield Segment(text="".join(texts), look=look)
+        found.append(Segment(text="".join(texts), look=look))
+    return found
 
 
 def _apply(pen: _Pen, parameters: str) -> _Pen:
     """The pen after one SGR sequence. What it does not know it leaves; "conceal" and "blink" are among that."""
-    codes = [int(code or 0) for code in parameters.replace(":", ";").split(";")]
+    codes = [int(code or 0) for code in parameters.replace(":", ";").split(";")[:MOST_CODES]]
     place = 0
     while place < len(codes):
         code = codes[place]
@@ -186,4 +196,11 @@ def _of_256(index: int) -> int | None:
 
 
 def _nearest(red: int, green: int, blue: int) -> int:
-    return min(range(16), key=lambda n: sum((a - b) ** 2 for a, b in zip(_PALETTE[n], (red, green, blue), strict=True)))
+    return _nearest_of(min(red, 255) >> 4, min(green, 255) >> 4, min(blue, 255) >> 4)
+
+
+@functools.cache  # 4,096 colours at most
+def _nearest_of(red: int, green: int, blue: int) -> int:
+    """In sixteenths: exact enough for sixteen colours."""
+    wanted = (red * 17, green * 17, blue * 17)
+    return min(range(16), key=lambda n: sum((a - b) ** 2 for a, b in zip(_PALETTE[n], wanted, strict=True)))

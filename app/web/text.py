@@ -5,6 +5,7 @@ Pure. What comes out never holds a control, format, bidi, surrogate or private c
 
 from __future__ import annotations
 
+import functools
 import re
 
 #: Signs that act instead of being seen. A test compares this list with the Unicode database.
@@ -23,20 +24,31 @@ _MARKS = (
     "\u0300-\u034e\u0350-\u036f\u0483-\u0489\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
     "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 )
-HOSTILE = re.compile(f"[{_ACTING}]|(?<=[{_MARKS}]{{3}})[{_MARKS}]")
+#: A run of hostile signs. Runs, because a line of nothing else should cost as little as any other line.
+HOSTILE = re.compile(f"[{_ACTING}]+|(?<=[{_MARKS}]{{3}})[{_MARKS}]+")
 
 _NAMES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\e"}
 TAB = 8
 
 
-def escape(sign: str) -> str:
-    """How one hostile sign is shown: \\e, \\r, \\x00, \\u202e, \\U000e0041; a byte that was no UTF-8 as \\xff."""
+@functools.lru_cache(maxsize=4096)
+def _escape_sign(sign: str) -> str:
     if sign in _NAMES:
         return _NAMES[sign]
     code = ord(sign)
     if 0xDC80 <= code <= 0xDCFF:  # how `decode` carries a byte that was not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def escape(signs: str) -> str:
+    """How hostile signs are shown: \\e, \\r, \\x00, \\u202e, \\U000e0041; a byte that was no UTF-8 as \\xff."""
+    return "".join(map(_escape_sign, signs))
+
+
+def shown(text: str) -> str:
+    """One line with every hostile sign escaped."""
+    return HOSTILE.sub(lambda match: escape(match[0]), text)
 
 
 def decode(data: bytes) -> str:
@@ -49,13 +61,12 @@ def visible(text: str | bytes, *, limit: int = 4096) -> str:
     if isinstance(text, bytes):
         text = decode(text)
     left = len(text) - limit
-    shown = HOSTILE.sub(lambda match: escape(match[0]), text[:limit] if left > 0 else text)
-    return f"{shown} … {left} more" if left > 0 else shown
+    return f"{shown(text[:limit])} … {left} more" if left > 0 else shown(text)
 
 
 def visible_block(text: str, *, limit: int = 65536) -> str:
     """Several lines: newlines stay, tabs become spaces, all else as `visible`."""
     left = len(text) - limit
     lines = (text[:limit] if left > 0 else text).replace("\r\n", "\n").split("\n")
-    shown = "\n".join(HOSTILE.sub(lambda match: escape(match[0]), line.expandtabs(TAB)) for line in lines)
-    return f"{shown}\n… {left} more characters" if left > 0 else shown
+    safe = "\n".join(shown(line.expandtabs(TAB)) for line in lines)
+    return f"{safe}\n… {left} more characters" if left > 0 else safe

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 
 from app.domain.alerts import Alert
-from app.domain.events import Recorded, event_to_json
+from app.domain.events import Recorded
 from app.domain.runs import Evaluation, Run
 from app.domain.stops import Receipt
 from app.store.output import StoredLine
@@ -99,11 +99,13 @@ def alert_json(alert: Alert) -> Json:
 
 
 def event_json(recorded: Recorded) -> Json:
+    """`facts` are the fields of the event's class."""
     return {
         "seq": recorded.seq,
         "at": recorded.at,
         "line": recorded.line,
-        "event": event_to_json(recorded.event),
+        "kind": type(recorded.event).__name__,
+        "facts": dataclasses.asdict(recorded.event),
     }
 
 

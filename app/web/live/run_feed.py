@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -81,6 +82,10 @@ class RunFeed:
                 self._read_at = time.monotonic()
                 self._head = await self._read(self._head or Head())
             return self._head
+
+    def due_in(self) -> float:
+        """Seconds until a look is worth it though nothing rings: what was put off is then shown."""
+        return max(0.0, self._panel_at + PANEL_SECONDS - time.monotonic()) if self._panel_due else math.inf
 
     async def _read(self, old: Head) -> Head:
         run = await runs.get(self._db, self._run)

@@ -6,6 +6,7 @@ First view, reconnect, slow reader and server restart are one code path. Frames 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -62,10 +63,10 @@ class _Pulse:
         self._check_at = time.monotonic() + self._listener.check_seconds
         return await self._listener.may_read()
 
-    async def pause(self, bell: Bell) -> None:
-        """Until something rings or the next heartbeat is due."""
+    async def pause(self, bell: Bell, *, most: float = math.inf) -> None:
+        """Until something rings or the next heartbeat is due, and not longer than `most` seconds."""
         try:
-            async with asyncio.timeout(max(0.0, self._beat_at - time.monotonic())):
+            async with asyncio.timeout(max(0.0, min(most, self._beat_at - time.monotonic()))):
                 await bell.wait()
         except TimeoutError:
             pass
@@ -113,7 +114,7 @@ async def run_frames(feeds: Feeds, run: int, cursor: Cursor, listener: Listener)
             if head.ended and not eof:
                 eof = True
                 yield at(cursor, frame("eof", {"run": run}))
-            await pulse.pause(bell)
+            await pulse.pause(bell, most=feed.due_in())
         yield bye("shutdown")
 
 

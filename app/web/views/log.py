@@ -14,7 +14,7 @@ from app.web.parts import LineView
 #: Lines of a page, and most rows of one request for older ones.
 WINDOW = 500
 #: Bytes of output a page shows at most, whatever the number of lines: rendering happens on the server's loop.
-WINDOW_BYTES = 512 * 1024
+WINDOW_BYTES = 256 * 1024
 
 Row = list[object]
 

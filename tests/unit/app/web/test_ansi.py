@@ -134,6 +134,9 @@ def test_a_cut_never_splits_a_sign() -> None:
 def test_a_line_of_changing_looks_does_not_become_thousands_of_elements() -> None:
     assert len(segments(b"a\x00" * 2000)) <= MOST_PIECES + 2
     assert shown(b"a\x00" * 2000) == "a\\x00" * 2000
+    assert len(segments(b"\x1b[31ma\x1b[32mb" * 340)) <= MOST_PIECES + 2
+    assert shown(b"\x1b[31ma\x1b[32mb" * 340) == "ab" * 340
+    assert shown(b"\x1b[m" * 1300 + b"end") == "end"
 
 
 def test_marks_cannot_climb_over_the_lines_above() -> None:
