@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 #: Small chunks that may be open at a run's end before they are merged.
 MOST_OPEN = 200
-#: Above this many raw bytes (about 1 ms) compressing and decompressing leave the event loop. Both are pure and release
-#: the interpreter's lock, so that a thread is safe and helps.
+#: Above this many raw bytes (about 2 ms) encoding and decoding leave the event loop. Both are pure, and the compressor
+#: releases the interpreter's lock: a thread is safe and helps.
 OFF_LOOP = 256 * 1024
 
 
