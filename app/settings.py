@@ -77,6 +77,21 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(**values)  # type: ignore[arg-type]
 
 
+def reference() -> str:
+    """Every setting as a Markdown table: docs/settings.md holds it, and a test compares."""
+    lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for each in dataclasses.fields(Settings):
+        default = each.default
+        if isinstance(default, bool):
+            shown = "on" if default else "off"
+        elif isinstance(default, Path) and default.is_absolute():
+            shown = f"`{default.relative_to(ROOT)}` of the checkout"
+        else:
+            shown = f"`{default}`" if default != "" else "empty"
+        lines.append(f"| `CRUCIBLE_{each.name.upper()}` | {shown} | {each.metadata['text']} |")
+    return "\n".join(lines)
+
+
 def _read(name: str, text: str, kind: type) -> object:
     if kind is bool:
         if text.lower() not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:

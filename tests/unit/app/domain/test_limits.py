@@ -1,0 +1,62 @@
+"""Limits as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.domain.errors import Refused
+from app.domain.limits import MIB, RunLimits, parse_limits
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "meant"),
+    [
+        ("memory_bytes", "512m", 512 * MIB),
+        ("memory_bytes", "1GiB", 1024 * MIB),
+        ("memory_bytes", "1.5 g", 1536 * MIB),
+        ("memory_bytes", 268435456, 256 * MIB),
+        ("wall_seconds", "2m", 120),
+        ("wall_seconds", "1h", 3600),
+        ("wall_seconds", "90", 90),
+        ("cpus", "0.5", 0.5),
+        ("pids", "64", 64),
+    ],
+)
+def test_sizes_and_times_are_read_with_their_units(name: str, written: object, meant: float) -> None:
+    assert getattr(parse_limits({name: written}), name) == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("memory_bytes", "much"),
+        ("memory_bytes", "10x"),
+        ("memory_bytes", True),
+        ("memory_bytes", [1]),
+        ("memory_bytes", "999999999g"),
+        ("memory_bytes", float("nan")),
+        ("cpus", "-1"),
+        ("cpus", "2g"),
+        ("pids", 0),
+        ("wall_seconds", "0"),
+        ("wall", 60),
+    ],
+)
+def test_what_cannot_be_a_limit_is_refused_by_name(name: str, written: object) -> None:
+    with pytest.raises(Refused) as refusal:
+        parse_limits({name: written}, where="suites/x.yaml:7")
+
+    assert name in str(refusal.value)
+    assert "suites/x.yaml:7" in str(refusal.value)
+
+
+def test_what_is_not_written_stays_as_it_was() -> None:
+    base = RunLimits(wall_seconds=77)
+    assert parse_limits({"pids": 64, "cpus": "", "memory_bytes": None}, base=base) == RunLimits(
+        wall_seconds=77, pids=64
+    )
+
+
+def test_a_home_larger_than_memory_is_refused_because_it_lies_in_memory() -> None:
+    with pytest.raises(Refused, match="lies in memory"):
+        parse_limits({"memory_bytes": "128m", "disk_bytes": "256m"})

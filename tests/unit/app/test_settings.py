@@ -1,0 +1,34 @@
+"""Settings are read once, and a typing error is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import Refused
+from app.settings import Settings, from_environment
+
+
+def test_without_variables_the_defaults_hold_and_foreign_variables_are_ignored() -> None:
+    assert from_environment({"PATH": "/bin", "CRUCIBLE_BASE_FROM": "x"}) == Settings()
+
+
+def test_each_kind_of_value_is_read() -> None:
+    settings = from_environment(
+        {"CRUCIBLE_DATA": "/var/x", "CRUCIBLE_PORT": "9", "CRUCIBLE_BUILD_NETWORK": "yes", "CRUCIBLE_GRACE_SECONDS": "5.5"}
+    )
+    assert (settings.data, settings.port, settings.build_network, settings.grace_seconds) == (
+        Path("/var/x"),
+        9,
+        True,
+        5.5,
+    )
+
+
+@pytest.mark.parametrize(
+    "variable", [("CRUCIBLE_PROT", "9"), ("CRUCIBLE_PORT", "nine"), ("CRUCIBLE_BUILD_NETWORK", "perhaps")]
+)
+def test_an_unknown_or_unreadable_setting_is_refused_by_name(variable: tuple[str, str]) -> None:
+    with pytest.raises(Refused, match=variable[0]):
+        from_environment(dict([variable]))
