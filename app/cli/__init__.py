@@ -13,11 +13,12 @@ from app.cli.runs import logs, runs
 from app.cli.serve import serve, sign_in_link
 from app.cli.stop import release, stop
 from app.domain.errors import CrucibleError
+from app.main import VERSION
 from app.settings import from_environment
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="crucible")
+@click.version_option(VERSION, prog_name="crucible")
 @click.pass_context
 def crucible(context: click.Context) -> None:
     """Run dangerous AI agents safely, watch them live, stop any of them at once.
