@@ -8,9 +8,10 @@ import dataclasses
 import json
 import os
 import secrets
+import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +60,12 @@ def find_server(settings: Settings) -> Address | None:
 
 
 @contextlib.asynccontextmanager
-async def local_server(settings: Settings, driver: Driver | None) -> AsyncIterator[LocalServer]:
+async def local_server(
+    settings: Settings, driver: Driver | None, *, until_signal: bool = False
+) -> AsyncIterator[LocalServer]:
     """Serve in this process while the context is open; ready when entered.
 
+    `until_signal`: SIGTERM and SIGINT end the serving in good order; otherwise they are the caller's.
     Raises `Unavailable` when the port is taken or another server has the data folder.
     """
     listening = _listen(settings.host, settings.port)
@@ -76,7 +80,7 @@ async def local_server(settings: Settings, driver: Driver | None) -> AsyncIterat
             timeout_graceful_shutdown=5,
             lifespan="on",
         )
-        server = uvicorn.Server(config)
+        server = _Server(config, until_signal=until_signal)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="server")
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = Address(url=f"http://{host}:{port}", token=token)
@@ -88,6 +92,26 @@ async def local_server(settings: Settings, driver: Driver | None) -> AsyncIterat
             (settings.data / FILE).unlink(missing_ok=True)
             server.should_exit = True
             await asyncio.wait({serving})
+
+
+class _Server(uvicorn.Server):
+    """uvicorn kills its own process with the signal again when it has ended: our own last words would be lost."""
+
+    def __init__(self, config: uvicorn.Config, *, until_signal: bool) -> None:
+        super().__init__(config)
+        self._until_signal = until_signal
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT) if self._until_signal else ()
+        for each in signals:
+            loop.add_signal_handler(each, self.handle_exit, each, None)
+        try:
+            yield
+        finally:
+            for each in signals:
+                loop.remove_signal_handler(each)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -46,7 +46,7 @@ def serve(
 
 
 async def _serve(settings: Settings, driver: Driver | None, suite: str | None) -> None:
-    async with local_server(settings, driver) as local:
+    async with local_server(settings, driver, until_signal=True) as local:
         if suite:
             await _queue_first(local, suite)
         _greet(local)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from app.domain.errors import CrucibleError
+from app.domain.errors import Conflict, CrucibleError, NotFound
 from app.domain.runs import RunState
 from app.domain.stops import Receipt
 from app.store import runs, stops
@@ -135,11 +135,16 @@ class StopLane:
 
 
 async def until_recorded(write: Callable[[], Awaitable[T]]) -> T:
-    """Try a write until it succeeds: what was done to a run must reach its record."""
+    """Try a write until it succeeds: what was done to a run must reach its record.
+
+    Raises `NotFound` and `Conflict` at once: trying again would change nothing.
+    """
     pause = 0.05
     while True:
         try:
             return await write()
+        except (NotFound, Conflict):
+            raise
         except CrucibleError as error:
             log.warning("could not record, trying again: %s", error)
             await asyncio.sleep(pause)

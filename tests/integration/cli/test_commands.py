@@ -1,0 +1,163 @@
+"""The commands as processes, over the fake driver: with a server and without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SUITE = """\
+title: Tiny
+description: One task.
+tasks:
+  - task: word_puzzle/1
+    agent: puzzle_solver
+"""
+
+
+def crucible(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "crucible"), *arguments],
+        env=environment(settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def environment(settings: dict[str, str]) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRUCIBLE_")}
+    return {**clean, "COLUMNS": "200", **settings}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    return str(tmp_path / "data")
+
+
+@pytest.fixture
+def server(data: str) -> Iterator[str]:
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0"],
+        env=environment({"CRUCIBLE_DATA": data}),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while not (Path(data) / "server.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield data
+    process.terminate()
+    assert process.wait(30) == 0
+
+
+def test_an_unknown_suite_is_refused_with_a_suggestion_and_nothing_is_recorded(server: str) -> None:
+    asked = crucible("evaluate", "--suite", "dmeo", CRUCIBLE_DATA=server)
+
+    assert asked.returncode == 2
+    assert "dmeo" in asked.stderr
+    assert "demo" in asked.stderr
+    assert "There are no runs yet" in crucible("runs", "--all", CRUCIBLE_DATA=server).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--suite", "demo", "--agent", "nobody"), "nobody"),
+        (("--suite", "demo", "--task", "demo/none"), "demo/none"),
+        (("--suite", "demo", "--limit", "memory_bytes=lots"), "memory_bytes"),
+        (("--suite", "demo", "--limit", "wall"), "wall"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_by_name(server: str, arguments: tuple[str, ...], named: str) -> None:
+    asked = crucible("evaluate", *arguments, CRUCIBLE_DATA=server)
+
+    assert asked.returncode == 2
+    assert named in asked.stderr
+
+
+def test_stop_all_holds_the_queue_and_release_lets_it_go_on(server: str) -> None:
+    stopped = crucible("stop", "--all", "--reason", "drill", CRUCIBLE_DATA=server)
+    assert stopped.returncode == 0
+    assert "held" in stopped.stdout
+
+    released = crucible("release", "--reason", "over", CRUCIBLE_DATA=server)
+    assert "goes on" in released.stdout
+    assert "not held" in crucible("release", "--reason", "over", CRUCIBLE_DATA=server).stdout
+
+
+def test_a_run_that_does_not_exist_cannot_be_stopped(server: str) -> None:
+    stopped = crucible("stop", "77", CRUCIBLE_DATA=server)
+
+    assert stopped.returncode == 2
+    assert "77" in stopped.stderr
+
+
+def test_stop_needs_to_know_what(server: str) -> None:
+    assert crucible("stop", CRUCIBLE_DATA=server).returncode == 2
+    assert crucible("stop", "1", "--all", CRUCIBLE_DATA=server).returncode == 2
+
+
+def test_without_a_server_commands_say_how_to_start_one(data: str) -> None:
+    asked = crucible("runs", CRUCIBLE_DATA=data)
+
+    assert asked.returncode == 2
+    assert "scripts/run" in asked.stderr
+
+
+def test_a_second_server_on_the_same_data_folder_is_refused(server: str) -> None:
+    second = crucible("serve", "--fake", "--port", "0", CRUCIBLE_DATA=server)
+
+    assert second.returncode == 2
+    assert "another Crucible server" in second.stderr
+    assert (Path(server) / "server.json").exists()
+
+
+def test_a_taken_port_is_named(server: str, tmp_path: Path) -> None:
+    port = json.loads((Path(server) / "server.json").read_text())["url"].rsplit(":", 1)[1]
+    second = crucible("serve", "--fake", "--port", port, CRUCIBLE_DATA=str(tmp_path / "other"))
+
+    assert second.returncode == 2
+    assert f":{port}" in second.stderr
+
+
+def test_the_file_that_lets_commands_in_is_for_its_owner_only(server: str) -> None:
+    assert (Path(server) / "server.json").stat().st_mode & 0o777 == 0o600
+    assert Path(server).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_mistyped_setting_is_refused(data: str) -> None:
+    asked = crucible("runs", CRUCIBLE_DATA=data, CRUCIBLE_SLOT="3")
+
+    assert asked.returncode == 2
+    assert "CRUCIBLE_SLOT" in asked.stderr
+
+
+def test_doctor_says_that_the_engine_is_missing_and_what_to_do(data: str) -> None:
+    told = crucible("doctor", CRUCIBLE_DATA=data, CRUCIBLE_DOCKER_HOST="unix:///nowhere/docker.sock")
+
+    assert told.returncode == 3
+    assert "MISSING" in told.stdout
+    assert "scripts/bootstrap" in told.stdout
+
+
+def test_evaluate_without_a_server_and_without_an_engine_says_so_at_once(data: str) -> None:
+    asked = crucible(
+        "evaluate", "--suite", "demo", CRUCIBLE_DATA=data, CRUCIBLE_DOCKER_HOST="unix:///nowhere/docker.sock"
+    )
+
+    assert asked.returncode == 2
+    assert "engine does not answer" in asked.stderr
