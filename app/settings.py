@@ -52,7 +52,7 @@ class Settings:
     batch_seconds: float = setting(0.05, "Longest time output is gathered before it is stored, in seconds.")
     collect_bytes: int = setting(64 * 1024 * 1024, "Most bytes of files collected from a sandbox for scoring.")
     leave_running: bool = setting(
-        False, "On shutdown leave agents to their keepers, for a server that starts within the grace to adopt. Off: stop."
+        False, "On shutdown leave agents to their keepers, to be adopted by a server that starts within the grace."
     )
     server: str = setting("", "Address of the server the command line talks to. Empty: the one of the data folder.")
     token: str = setting("", "API token of the command line. Empty: the data folder's own, readable by its owner.")

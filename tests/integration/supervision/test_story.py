@@ -6,7 +6,7 @@ import asyncio
 import math
 
 from app.domain.events import LimitReached, OperationEnded, PhaseEntered, SandboxRemoved, SandboxStarted
-from app.domain.runs import Outcome, Phase, RunState
+from app.domain.runs import Outcome, RunState
 from app.domain.scores import ScoreStatus
 from app.store import events, output, usage
 from sandbox_runner.driver import Stream

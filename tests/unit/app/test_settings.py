@@ -15,9 +15,8 @@ def test_without_variables_the_defaults_hold_and_foreign_variables_are_ignored()
 
 
 def test_each_kind_of_value_is_read() -> None:
-    settings = from_environment(
-        {"CRUCIBLE_DATA": "/var/x", "CRUCIBLE_PORT": "9", "CRUCIBLE_BUILD_NETWORK": "yes", "CRUCIBLE_GRACE_SECONDS": "5.5"}
-    )
+    written = {"DATA": "/var/x", "PORT": "9", "BUILD_NETWORK": "yes", "GRACE_SECONDS": "5.5"}
+    settings = from_environment({f"CRUCIBLE_{name}": value for name, value in written.items()})
     assert (settings.data, settings.port, settings.build_network, settings.grace_seconds) == (
         Path("/var/x"),
         9,
