@@ -108,7 +108,8 @@ def _visible(text: bytes) -> bytes:
 def _quote(text: bytes, at: int) -> str:
     """The cited line around `at`, cut, with nothing in it that a page could take for anything but text."""
     start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
-    start = max(start, at - MAX_QUOTE // 3)
+    if at - start > MAX_QUOTE // 2:
+        start = at - MAX_QUOTE // 3
     stop = min(len(text) if end < 0 else end, start + 4 * MAX_QUOTE)
     shown = text[start:stop].decode("utf-8", "backslashreplace")[:MAX_QUOTE]
     return "".join(sign if sign.isprintable() else " " for sign in shown).strip()
