@@ -6,7 +6,7 @@ import asyncio
 import math
 
 from app.domain.events import LimitReached, OperationEnded, PhaseEntered, SandboxRemoved, SandboxStarted
-from app.domain.runs import Outcome, RunState
+from app.domain.runs import Outcome, Phase, RunState
 from app.domain.scores import ScoreStatus
 from app.store import events, output, usage
 from sandbox_runner.driver import Stream
@@ -124,7 +124,7 @@ async def test_no_more_runs_than_slots_are_under_way(open_house: OpenHouse) -> N
         submitted = await house.submit(epochs=4)
         most = 0
         for run in submitted:
-            await house.until(run.id, lambda found: found.state is not RunState.QUEUED)
+            await house.until(run.id, lambda found: found.phase is Phase.AGENT)
             most = max(most, len({box.run for box in await house.driver.list_owned()}))
         for run in submitted:
             await house.until_ended(run.id)
