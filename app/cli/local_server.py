@@ -82,7 +82,9 @@ async def local_server(
         )
         server = _Server(config, until_signal=until_signal)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="server")
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        # "Every address" is one to listen on; our own commands come by the loopback one.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+        host = f"[{host}]" if ":" in host else host
         address = Address(url=f"http://{host}:{port}", token=token)
         try:
             await _started(server, serving)
