@@ -57,8 +57,8 @@ const frames = {
   gone: (data) => wall?.gone(data),
   queue: (data) => wall?.queue(data),
   eof() {},
-  bye() {
-    say("The server is going down. Runs end by themselves unless it is back within its grace time.", 10);
+  bye({ why }) {
+    if (why === "shutdown") say("The server is going down. This page comes back with it.", 10);
   },
 };
 

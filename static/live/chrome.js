@@ -41,8 +41,11 @@ function refresh() {
   const final = state === "signed-out";
   const look = final || age > AGE_STALE ? "stale" : age > AGE_OLD ? "old" : "";
   if (document.documentElement.dataset.age !== look) document.documentElement.dataset.age = look;
-  const title = document.title.replace(/^STALE · /, "");
-  document.title = look === "stale" ? `STALE · ${title}` : title;
+  // A tab in the background says how many alerts are open, or that it knows nothing any more.
+  const alerts = Number(document.getElementById("strip")?.dataset.alerts ?? 0);
+  const mark = look === "stale" ? "STALE · " : alerts ? `(${alerts}) ` : "";
+  const title = mark + document.title.replace(/^(STALE · |\(\d+\) )/, "");
+  if (document.title !== title) document.title = title;
 }
 
 /** Says something once, in passing. */

@@ -93,22 +93,6 @@ def test_when_the_engine_is_away_every_page_says_so_and_runs_wait(browser: Brows
         end_server(server)
 
 
-def test_a_page_shows_that_the_server_is_gone(browser: Browser, tmp_path: Path) -> None:
-    server = start_server(tmp_path, CRUCIBLE_DOCKER_HOST=f"unix://{tmp_path}/nobody.sock")
-    context = browser.new_context(base_url=server.url)
-    try:
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        sign_in_by_link(page, server.link)
-        expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
-        end_server(server)
-        expect(page.locator("#fresh")).to_have_attribute("data-state", re.compile("waiting|connecting"))
-        expect(page.locator("html")).to_have_attribute("data-age", "old")
-    finally:
-        context.close()
-        end_server(server)
-
-
 @pytest.mark.parametrize("path", ["/runs/999999", "/evaluations/999999", "/nowhere"])
 def test_an_error_page_says_what_is_wrong_and_keeps_its_stop(open_page: Open, path: str) -> None:
     page = open_page(path, statuses=(404,))

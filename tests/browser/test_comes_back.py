@@ -1,0 +1,100 @@
+"""The server goes and comes back, the network goes and comes back: the page says so, and then goes on without a gap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.browser.conftest import PATIENCE, Api, Open, sign_in_by_link
+from tests.browser.served import Server, end_server, start_again, start_server
+from tests.browser.test_story import assert_whole, shown_numbers
+
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[list[Server]]:
+    """A server that a test may kill; put its successor at the end."""
+    servers = [start_server(tmp_path)]
+    yield servers
+    last = servers[-1]
+    if last.process.poll() is None:
+        headers = {"Authorization": f"Bearer {last.token}"}
+        httpx.post(f"{last.url}/api/v1/stop-all", json={"wait": True}, headers=headers, timeout=30)
+    end_server(last)
+
+
+def own_page(browser: Browser, server: Server) -> Page:
+    page = browser.new_context(base_url=server.url).new_page()
+    page.set_default_timeout(PATIENCE)
+    sign_in_by_link(page, server.link)
+    return page
+
+
+def test_a_killed_server_comes_back_and_the_page_goes_on_with_the_same_run(browser: Browser, own: list[Server]) -> None:
+    page = own_page(browser, own[0])
+    headers = {"Authorization": f"Bearer {own[0].token}"}
+    with httpx.Client(base_url=f"{own[0].url}/api/v1", headers=headers, timeout=30) as client:
+        run = Api(client).start("chatter")
+    page.goto(f"/runs/{run}")
+    expect(page.locator("#L20")).to_be_attached()
+    page.evaluate("window.here = 1")
+
+    own[0].process.kill()
+    own[0].process.wait(10)
+    expect(page.locator("#fresh")).to_have_attribute("data-state", re.compile("waiting|connecting"))
+    own.append(start_again(own[0]))
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+
+    before = shown_numbers(page)[-1]
+    expect(page.locator(f"#L{before + 40}")).to_be_attached()
+    assert page.evaluate("window.here") == 1
+    assert_whole(page)
+    expect(page.locator(".runbar .mark")).to_contain_text("Running")
+    page.context.close()
+
+
+def test_a_page_without_a_server_grows_pale_and_keeps_what_it_knew(browser: Browser, own: list[Server]) -> None:
+    page = own_page(browser, own[0])
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+    own[0].process.kill()
+    own[0].process.wait(10)
+    expect(page.locator("html")).to_have_attribute("data-age", "old")
+    expect(page.locator("#fresh-text")).to_contain_text(re.compile(r"\d+ s old"))
+    expect(page.locator("#stop-all > summary")).to_be_visible()
+    page.context.close()
+
+
+def follow_from(page: Page, other: Callable[[int], int]) -> None:
+    """The page's next streams begin after another line than the one it asks for."""
+
+    def change(route: Route) -> None:
+        event, line, usage = route.request.headers["last-event-id"].split(".")
+        cursor = f"{event}.{other(int(line))}.{usage}"
+        url = re.sub(r"after=[^&]*", f"after={cursor}", route.request.url)
+        route.continue_(url=url, headers={**route.request.headers, "last-event-id": cursor})
+
+    page.route(re.compile("/stream"), change)
+
+
+def test_rows_that_come_twice_are_shown_once(open_page: Open, api: Api) -> None:
+    page = open_page(f"/runs/{api.start('chatter')}")
+    expect(page.locator("#L30")).to_be_attached()
+    follow_from(page, lambda line: line - 25)
+    page.reload()
+    before = shown_numbers(page)[-1]
+    expect(page.locator(f"#L{before + 20}")).to_be_attached()
+    assert_whole(page)
+
+
+def test_rows_that_never_came_are_shown_as_a_gap(open_page: Open, api: Api) -> None:
+    page = open_page(f"/runs/{api.start('chatter')}")
+    expect(page.locator("#L10")).to_be_attached()
+    follow_from(page, lambda line: line + 25)
+    page.reload()
+    expect(page.locator(".log-gap")).to_contain_text(re.compile(r"Lines \d+ to \d+ did not arrive"))

@@ -1,0 +1,74 @@
+"""More lines than a page should hold: nothing is lost, everything can be reached, the page stays small."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE, Api, Open
+from tests.browser.test_story import assert_whole, shown, shown_numbers
+
+expect.set_options(timeout=PATIENCE)
+LINES = 12_000
+MOST_ROWS = 5_500
+
+
+def open_flood(open_page: Open, api: Api) -> tuple[Page, int]:
+    run = api.start("flood")
+    page = open_page(f"/runs/{run}")
+    expect(page.locator(f"#L{LINES}")).to_be_attached()
+    return page, run
+
+
+def test_a_flood_ends_in_a_page_of_bounded_size_without_a_gap(open_page: Open, api: Api) -> None:
+    page, _ = open_flood(open_page, api)
+    assert len(shown(page)) <= MOST_ROWS
+    assert page.locator(".log-gap").count() == 0
+    assert_whole(page)
+    expect(page.locator("#log-rows .ln").last).to_be_in_viewport()
+
+
+def test_older_lines_are_loaded_on_top_while_what_is_read_stays_in_place(open_page: Open, api: Api) -> None:
+    page, _ = open_flood(open_page, api)
+    page.hover("#log-scroll")
+    page.keyboard.press("Home")
+    page.evaluate("document.getElementById('log-scroll').scrollTop = 0")
+    expect(page.locator("#log-pill")).to_be_visible()
+    first = shown_numbers(page)[0]
+    before = page.locator(f"#L{first}").bounding_box()
+    page.click("#log-older a")
+    expect(page.locator(f"#L{first - 500}")).to_be_attached()
+    after = page.locator(f"#L{first}").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(after["y"] - before["y"]) < 60
+    assert_whole(page)
+
+
+def test_a_link_to_an_old_line_opens_the_lines_around_it_and_leads_back_to_the_end(open_page: Open, api: Api) -> None:
+    _, run = open_flood(open_page, api)
+    page = open_page(f"/runs/{run}#L1234")
+    page.wait_for_url(re.compile(r"\?line=1234#L1234"))
+    expect(page.locator("#L1234")).to_be_in_viewport()
+    expect(page.locator("#L1234")).to_have_class(re.compile(r"\btarget\b"))
+    assert_whole(page)
+
+    page.click("#log-pill")
+    page.wait_for_url(re.compile(rf"/runs/{run}$"))
+    expect(page.locator("#log-rows .ln").last).to_be_in_viewport()
+    assert shown_numbers(page)[-1] >= LINES
+
+
+def test_every_line_can_be_reached_without_javascript(open_page: Open, api: Api) -> None:
+    _, run = open_flood(open_page, api)
+    page = open_page(f"/runs/{run}", java_script_enabled=False)
+    numbers = page.locator("#log-rows .no")
+    newest = int(numbers.last.inner_text())
+    oldest = int(numbers.first.inner_text())
+    assert newest >= LINES
+    page.click("text=Load older lines")
+    assert int(numbers.first.inner_text()) < oldest
+    assert int(numbers.last.inner_text()) >= oldest - 1
+    page.click("text=Load newer lines")
+    assert int(numbers.last.inner_text()) >= oldest
