@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from starlette.datastructures import FormData
@@ -10,24 +11,25 @@ from starlette.datastructures import FormData
 from app.domain.errors import NotFound, Refused
 from app.web.state import WebRequest
 
-#: No id is larger; what is larger would not fit into the database either.
-_MOST = 2**53
+#: No number that is asked for is larger; what is larger would not fit into the database either.
+_MOST = 10**15 - 1
+_NUMBER = re.compile(r"[0-9]{1,15}")
 TEXT = 2000
 
 
 def path_id(request: WebRequest, name: str) -> int:
-    """The id in the path. Raises `NotFound` for numbers no id can have."""
-    number = int(request.path_params[name])
-    if not 0 < number < _MOST:
-        raise NotFound(f"there is no {name} {str(number)[:20]}")
-    return number
+    """The id in the path. Raises `NotFound` for what no id can be."""
+    text: str = request.path_params[name]
+    if not _NUMBER.fullmatch(text):
+        raise NotFound(f"there is no {name} {text[:20]!r}")
+    return int(text)
 
 
 def query_number(request: WebRequest, name: str, default: int, *, low: int = 0, high: int = _MOST) -> int:
     text = request.query_params.get(name, "")
     if not text:
         return default
-    if not text.isascii() or not text.isdigit() or len(text) > 16 or not low <= int(text) <= high:
+    if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
         raise Refused(f"{text[:20]!r} is not a number from {low} to {high}", where=name)
     return int(text)
 

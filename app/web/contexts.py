@@ -64,7 +64,7 @@ class Strip:
     slots: int
     engine: EngineView
     hold: HoldView | None
-    alerts_open: int
+    alerts_open: int  #: counted up to 200
     alerts_worst: str  #: "" or the worst open severity
 
 

@@ -19,25 +19,25 @@ TABLE: tuple[BaseRoute, ...] = (
     person("GET", "/new", new.form),  # ?suite=, task=, agent= fill it in
     person("POST", "/evaluations", new.submit),
     person("GET", "/evaluations", evaluations.index),  # ?before=
-    person("GET", "/evaluations/{evaluation:int}", evaluations.results),
-    person("GET", "/runs/{run:int}", runs.show),  # ?line=N
-    person("GET", "/runs/{run:int}/lines", runs.lines),  # ?before=N&limit=500: JSON rows, for "load older"
-    person("GET", "/runs/{run:int}/output.txt", runs.output),
-    person("POST", "/runs/{run:int}/stop", stops.stop),  # kind=stop|emergency, text, next
-    person("POST", "/runs/{run:int}/reason", stops.reason),  # receipt, text, next
-    person("POST", "/runs/{run:int}/freeze", stops.freeze),  # text, next
-    person("POST", "/runs/{run:int}/thaw", stops.thaw),  # next
-    person("POST", "/runs/{run:int}/again", stops.again),
+    person("GET", "/evaluations/{evaluation}", evaluations.results),
+    person("GET", "/runs/{run}", runs.show),  # ?line=N
+    person("GET", "/runs/{run}/lines", runs.lines),  # ?before=N&limit=500: JSON rows, for "load older"
+    person("GET", "/runs/{run}/output.txt", runs.output),
+    person("POST", "/runs/{run}/stop", stops.stop),  # kind=stop|emergency, text, next
+    person("POST", "/runs/{run}/reason", stops.reason),  # receipt, text, next
+    person("POST", "/runs/{run}/freeze", stops.freeze),  # text, next
+    person("POST", "/runs/{run}/thaw", stops.thaw),  # next
+    person("POST", "/runs/{run}/again", stops.again),
     person("POST", "/stop-all", stops.stop_all),  # confirm=yes, text, next; without confirm it asks
     person("POST", "/release", stops.release),  # text
     person("GET", "/alerts", alerts.index),  # ?all=1
-    person("POST", "/alerts/{alert:int}/acknowledge", alerts.acknowledge),  # next
-    person("POST", "/alerts/{alert:int}/resolve", alerts.resolve),  # next
+    person("POST", "/alerts/{alert}/acknowledge", alerts.acknowledge),  # next
+    person("POST", "/alerts/{alert}/resolve", alerts.resolve),  # next
     person("GET", "/health", health.health),
     person("GET", "/audit", audit.index),  # ?before=
     person("GET", "/account", account.show),
     person("POST", "/account/tokens", account.create_token),  # name, days
-    person("POST", "/account/tokens/{token:int}/revoke", account.revoke_token),
+    person("POST", "/account/tokens/{token}/revoke", account.revoke_token),
     person("POST", "/account/password", account.change_password),  # current, password, again
     person("POST", "/sign-out", sign_in.sign_out),
     # strangers too
@@ -54,16 +54,16 @@ TABLE: tuple[BaseRoute, ...] = (
     program("GET", "/agents", api_suites.agents),
     program("GET", "/evaluations", api_evaluations.index),  # ?before=&limit=
     program("POST", "/evaluations", api_evaluations.submit),
-    program("GET", "/evaluations/{evaluation:int}", api_evaluations.get),
+    program("GET", "/evaluations/{evaluation}", api_evaluations.get),
     program("GET", "/runs", api_runs.index),  # ?state=&evaluation=&before=&limit=
-    program("GET", "/runs/{run:int}", api_runs.get),
-    program("GET", "/runs/{run:int}/events", api_runs.events),  # ?after=&limit=
-    program("GET", "/runs/{run:int}/output", api_runs.output),  # ?after=&limit=
-    program("GET", "/runs/{run:int}/stream", api_runs.stream),  # ?after=
-    program("POST", "/runs/{run:int}/stop", api_stops.stop),
-    program("POST", "/runs/{run:int}/freeze", api_stops.freeze),
-    program("POST", "/runs/{run:int}/thaw", api_stops.thaw),
-    program("POST", "/runs/{run:int}/again", api_stops.again),
+    program("GET", "/runs/{run}", api_runs.get),
+    program("GET", "/runs/{run}/events", api_runs.events),  # ?after=&limit=
+    program("GET", "/runs/{run}/output", api_runs.output),  # ?after=&limit=
+    program("GET", "/runs/{run}/stream", api_runs.stream),  # ?after=
+    program("POST", "/runs/{run}/stop", api_stops.stop),
+    program("POST", "/runs/{run}/freeze", api_stops.freeze),
+    program("POST", "/runs/{run}/thaw", api_stops.thaw),
+    program("POST", "/runs/{run}/again", api_stops.again),
     program("POST", "/stop-all", api_stops.stop_all),
     program("POST", "/release", api_stops.release),
     program("GET", "/alerts", api_alerts.index),  # ?run=&status=&before=&limit=

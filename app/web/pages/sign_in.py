@@ -47,6 +47,7 @@ async def sign_in(request: WebRequest) -> Response:
         await audit.append(state["db"], at=now, actor=name[:80], action="session.refuse", detail=f"from {address}")
         return await _form(request, name=name, target=target, problem=WRONG, status=403)
     state["throttle"].succeeded(name, address)
+    await accounts.prune(state["db"], now=now)
     answer = redirect(target)
     await open_session(request, user, answer)
     await audit.append(state["db"], at=now, actor=user.name, action="session.open", detail=f"from {address}")

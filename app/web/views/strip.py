@@ -14,6 +14,8 @@ from app.web.text import visible
 from app.web.views.alerts import worst
 from app.web.views.runs import run_view
 
+#: Open alerts that are counted for the header; it is read twice a second while anyone watches.
+ALERTS_COUNTED = 200
 #: Runs of the queue that are shown.
 QUEUE_SHOWN = 50
 
@@ -22,7 +24,7 @@ async def strip_of(db: Database, supervisor: Supervisor, settings: Settings) -> 
     """Counts, engine, hold and open alerts."""
     counts = await runs.counts(db)
     held = await hold.current(db)
-    unseen = await alerts.select(db, statuses={AlertStatus.OPEN}, limit=1000)
+    unseen = await alerts.select(db, statuses={AlertStatus.OPEN}, limit=ALERTS_COUNTED)
     engine = supervisor.engine
     return Strip(
         counts={state.value: counts[state] for state in RunState if state in LIVE_STATES},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 
@@ -88,6 +89,13 @@ async def test_the_one_time_link_sets_the_password_and_works_once(site: Site, se
     assert again.status_code == 400
     assert (await site.stranger.get(path)).status_code == 404
     assert (await site.browser.get("/")).status_code == 303, "setting the password ends every other session"
+
+
+async def test_of_two_who_use_the_link_at_once_one_is_let_in(site: Site, settings: Settings) -> None:
+    path = (await create_sign_in_link(site.db, settings)).removeprefix("http://127.0.0.1:8700")
+    data = {"password": PASSWORD, "again": PASSWORD}
+    answers = await asyncio.gather(*(site.stranger.post(path, data=data, headers=SAME_ORIGIN) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [303, 400, 400, 400]
 
 
 async def test_an_expired_or_unknown_link_does_nothing(site: Site) -> None:

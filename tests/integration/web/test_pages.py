@@ -167,7 +167,11 @@ async def test_an_unreachable_engine_is_said_on_every_page(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/runs/999", "/runs/999/lines", "/runs/999/output.txt", "/evaluations/999", "/runs/99999999999999999999999", "/x"],
+    [
+        *("/x", "/runs/999", "/runs/999/lines", "/runs/999/output.txt", "/evaluations/999"),
+        *("/runs/x", "/runs/0", "/runs/-1", "/runs/٣", "/evaluations/x"),
+        *(f"/runs/{'9' * 23}", f"/runs/{'9' * 5000}"),
+    ],
 )
 async def test_what_is_not_there_is_404(site: Site, path: str) -> None:
     page = await site.browser.get(path)
