@@ -16,6 +16,7 @@ from sandbox_runner.frames import BadFrame
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RESULT_FD = 3
+MAX_FD = 65536
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 24, 38
 IS_INIT = os.getpid() == 1
 
@@ -118,7 +119,8 @@ class Plan:
             tell = spare.pop()
             for place, fd in enumerate(spare):
                 os.dup2(fd, place, inheritable=True)
-            os.closerange(len(spare), 32)
+            os.closerange(len(spare), tell)
+            os.closerange(tell + 1, MAX_FD)  # also what an engine leaked into the keeper
             os.umask(0o022)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             _first_to_die()

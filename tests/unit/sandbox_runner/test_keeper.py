@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import itertools
 import json
@@ -69,9 +70,17 @@ async def test_a_job_gets_its_own_environment_and_nothing_of_the_keepers() -> No
     assert names[b"TOLD"] == b"it was"
 
 
-async def test_a_job_holds_its_pipes_and_no_other_descriptor() -> None:
+async def test_a_job_holds_its_pipes_and_no_descriptor_that_leaked_into_the_keeper() -> None:
     code = "import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd')))"
-    assert _bytes(await _run(job(1, sys.executable, "-c", code))) == b"[0, 1, 2, 3]\n"  # 3 reads the folder itself
+    leaks = [os.open("/dev/null", os.O_RDONLY)]
+    leaks += [fcntl.fcntl(leaks[0], fcntl.F_DUPFD_CLOEXEC, low) for low in (20, 31, 33, 500)]
+    try:
+        async with running_keeper(leaks=leaks) as keeper, keeper.relay() as relay:
+            await relay.run(job(1, sys.executable, "-c", code))
+            assert _bytes(await _relayed(relay)) == b"[0, 1, 2, 3]\n"  # 3 reads the folder itself
+    finally:
+        for leak in leaks:
+            os.close(leak)
 
 
 async def test_an_agents_job_has_no_capability_of_any_kind() -> None:
@@ -137,6 +146,17 @@ async def test_what_is_fed_arrives_whole_and_ends_with_the_end() -> None:
     assert _bytes(heard).split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
+@pytest.mark.parametrize("offset", [0, 4])
+async def test_what_is_fed_out_of_order_is_refused(offset: int) -> None:
+    async with running_keeper() as keeper:
+        await keeper.answer(keeper.greet())
+        keeper.say(order(1, "cat", stdin=True), Frame(Kind.FEED, b"abc", job=1))
+        keeper.say(Frame(Kind.FEED, b"xyz", job=1, offset=offset))
+        while (frame := await keeper.hear()).kind != Kind.FAULT:
+            assert frame.stream == frames.NOTICE or frame.kind == Kind.FED or frame.payload == b"abc"
+        assert b"order" in frame.payload
+
+
 async def test_feeding_a_job_that_closed_its_stdin_or_ended_does_not_hang() -> None:
     async with running_keeper() as keeper, keeper.relay() as relay:
         await relay.run(job(1, "sh", "-c", "exec <&-; echo closed; sleep 600", stdin=True))
@@ -196,6 +216,18 @@ async def test_a_cut_connection_loses_nothing_and_repeats_nothing() -> None:
     assert _bytes(heard) == data
 
 
+async def test_a_connection_resumes_in_the_middle_of_a_piece() -> None:
+    async with running_keeper() as keeper:
+        await keeper.answer(keeper.greet())
+        keeper.say(order(1, "printf", "0123456789"))
+        started = await keeper.hear(Kind.DATA)
+        assert (await keeper.hear(Kind.DATA)).payload == b"0123456789"
+        await keeper.hear(Kind.DATA)
+        await keeper.answer(keeper.greet(acked=len(started.payload) + 4))
+        rest = await keeper.hear(Kind.DATA)
+        assert (rest.offset, rest.payload) == (len(started.payload) + 4, b"456789")
+
+
 async def test_a_frame_cut_in_half_does_not_reach_the_job_nor_disturb_the_next_connection() -> None:
     async with running_keeper() as keeper:
         async with keeper.relay() as relay:
@@ -237,7 +269,7 @@ async def test_alone_for_its_grace_the_keeper_ends_its_job_and_itself() -> None:
             started = await anext(aiter(relay))
             assert isinstance(started, JobStarted)
         assert await keeper.ended() == 75
-    assert not _runs(started.pid)
+    await until(lambda: not _runs(started.pid))
 
 
 async def test_a_keeper_nobody_ever_spoke_to_ends_after_its_grace() -> None:

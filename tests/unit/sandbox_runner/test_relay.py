@@ -283,17 +283,22 @@ async def test_a_keeper_that_talks_without_answering_is_refused() -> None:
             pass
 
 
+async def _stuck(wire: ScriptedWire) -> None:
+    """Once nothing more is sent."""
+    before = -1
+    while len(wire.sent) != before:
+        before = len(wire.sent)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
 async def test_feeding_waits_until_the_pipe_has_taken_it_and_at_most_so_much_is_under_way() -> None:
     wire = ScriptedWire()
     async with opened(wire) as relay:
         feeding = asyncio.create_task(relay.feed(1, bytes(1_000_000)))
         used = 0
         while used < 1_000_000:
-            before = -1
-            while len(wire.sent) != before:
-                before = len(wire.sent)
-                for _ in range(5):
-                    await asyncio.sleep(0)
+            await _stuck(wire)
             sent = sum(len(frame.payload) for frame in wire.said(Kind.FEED))
             assert 0 < sent - used <= 256 * 1024
             assert not feeding.done()
@@ -309,7 +314,7 @@ async def test_feeding_does_not_outlive_the_job_or_the_connection(how: str) -> N
     wire = ScriptedWire()
     async with opened(wire) as relay:
         feeding = asyncio.create_task(relay.feed(1, bytes(1_000_000)))
-        await asyncio.sleep(0)
+        await _stuck(wire)
         if how == "ends":
             wire.play(data(ENDED, stream=frames.NOTICE))
             await feeding
