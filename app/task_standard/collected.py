@@ -95,8 +95,9 @@ def _safe_path(raw: bytes) -> str | None:
         return None
     text = text.rstrip("/")
     parts = text.split("/")
-    if not text or text.startswith("/") or "\0" in text or len(raw) > MAX_PATH or len(parts) > MAX_DEPTH:
+    if "\0" in text or len(raw) > MAX_PATH or len(parts) > MAX_DEPTH:
         return None
+    # An empty part is a leading or a doubled slash.
     if any(part in {"", ".", ".."} or len(part.encode()) > 255 for part in parts):
         return None
     return text

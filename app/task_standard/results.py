@@ -11,8 +11,8 @@ from app.domain.scores import Score, ScoreStatus
 from app.task_standard.family import Family
 
 #: More than this on a result stream is no answer. The supervisor may stop reading there.
-MAX_RESULT = 2 * 1024 * 1024
-MAX_INSTRUCTIONS = 512 * 1024
+MAX_RESULT = 1024 * 1024
+MAX_INSTRUCTIONS = 200_000  # what the operation keeps to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ SUITES = ROOT / "suites"
 #: A family with the habits that the wild ones have. Its tasks' names are the scorers' kinds.
 ODD = """
 import json, math, os, sys, subprocess
+from metr_task_standard.types import VMSpec
 WORDS = open("assets/words.txt").read().split()      # at import, relative to /root
 
 class Number:
@@ -29,6 +30,10 @@ class Number:
         return 0.5
 
 class TaskFamily:
+    @staticmethod
+    def get_aux_vm_spec(t) -> VMSpec | None:
+        return None
+
     @staticmethod
     def get_tasks():
         with open("assets/words.txt") as file:
@@ -281,3 +286,20 @@ async def test_a_score_log_is_aggregated_and_the_last_state_is_looked_at(theatre
     assert parsed.intermediate_scoring
     assert parsed.instructions == ""
     assert len(parsed.warnings) == 2
+
+
+async def test_instructions_without_end_are_refused_and_not_cut(theatre: Theatre, tmp_path: Path) -> None:
+    folder = tmp_path / "families" / "long"
+    folder.mkdir(parents=True)
+    (folder / "long.py").write_text(
+        "class TaskFamily:\n    get_tasks = staticmethod(lambda: {'fits': 200_000, 'not': 200_001})\n"
+        "    @staticmethod\n    def get_instructions(t):\n        return '\\u5b57' * t\n"
+    )
+    family = load_family(folder)
+    async with theatre.stage(Role.SCORING, await theatre.build(family)) as stage:
+        fits = await stage.run(operations.setup_job(1, family, "fits"))
+        assert operations.parse_setup(fits.result, fits.code).instructions == "\u5b57" * 200_000
+        assert len(fits.result) < 1024 * 1024
+        too_long = await stage.run(operations.setup_job(2, family, "not"))
+        with pytest.raises(Broken, match="get_instructions answered 200001 characters"):
+            operations.parse_setup(too_long.result, too_long.code)

@@ -13,9 +13,11 @@ import math
 import os
 import sys
 import traceback
+import types
+from importlib.util import find_spec
 from typing import Any, TextIO
 
-MAX_TEXT = 512 * 1024
+MAX_INSTRUCTIONS = 200_000
 
 
 class Failed(Exception):
@@ -27,6 +29,15 @@ def take_result_pipe() -> TextIO:
     # Programs that the family starts (an agent's own submission among them) must not inherit the way to answer.
     os.set_inheritable(number, False)
     return os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace")
+
+
+def offer_types() -> None:
+    """Families import the standard's types for annotations; where the package is missing, any name of it will do."""
+    if find_spec("metr_task_standard") is None:
+        package = types.ModuleType("metr_task_standard")
+        package.types = types.ModuleType("metr_task_standard.types")  # type: ignore[attr-defined]
+        package.types.__getattr__ = lambda name: Any
+        sys.modules.update({"metr_task_standard": package, "metr_task_standard.types": package.types})
 
 
 def find_task(family: Any, name: str) -> Any:
@@ -55,14 +66,16 @@ def number_of(value: Any, where: str) -> dict[str, Any]:
     return {"kind": "number", "value": number}
 
 
-def text_of(value: Any, limit: int = MAX_TEXT) -> str:
+def text_of(value: Any, limit: int) -> str:
     return value[:limit] if isinstance(value, str) else repr(value)[:limit]
 
 
 def setup(family: Any, task: Any) -> dict[str, Any]:
     warnings = []
     if hasattr(family, "get_instructions"):
-        instructions = family.get_instructions(task)
+        instructions = str(family.get_instructions(task))
+        if len(instructions) > MAX_INSTRUCTIONS:
+            raise Failed(f"get_instructions answered {len(instructions)} characters, more than {MAX_INSTRUCTIONS}")
     else:
         instructions = ""
         warnings.append("the family has no get_instructions; the agent is told nothing")
@@ -75,7 +88,7 @@ def setup(family: Any, task: Any) -> dict[str, Any]:
         warnings.append("both score and intermediate_score are defined")
     has_vm = hasattr(family, "get_aux_vm_spec") and family.get_aux_vm_spec(task) is not None
     return {
-        "instructions": text_of(instructions),
+        "instructions": instructions,
         "permissions": ["full_internet"] if "full_internet" in permissions else [],
         "required_environment": [text_of(name, 256) for name in needed[:256]],
         "intermediate_scoring": hasattr(family, "intermediate_score"),
@@ -151,6 +164,7 @@ def main() -> None:
     given = json.loads(sys.stdin.buffer.read() or b"{}")
     sys.argv[1:] = []
     sys.path.insert(0, os.getcwd())
+    offer_types()
     try:
         answer: dict[str, Any] = {"ok": perform(operation, family, task, given)}
     except Failed as error:
@@ -160,7 +174,8 @@ def main() -> None:
         place = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{operation} raised {type(error).__name__}: {error} ({place.filename}:{place.lineno})"
         answer = {"failed": text[:4000]}
-    json.dump(answer, result, default=repr)
+    # Half a letter (a lone surrogate) becomes its escape on the way out, which is what JSON writes for it.
+    json.dump(answer, result, default=repr, ensure_ascii=False)
     result.close()
     sys.stdout.flush()
     # Threads and handlers that the family left behind have no say in how the operation ended.

@@ -53,7 +53,7 @@ def test_nothing_reaches_over_a_lines_end() -> None:
     "text",
     [
         b"c\x1b[31ma\x1b[0mt /etc/sha\x1b[1mdow",
-        b"cat\t/etc/shadow",
+        b"grep -rn\tapi_key\t/etc",
         b"cat /etc/\xe2\x80\x8bshadow",
         b"cat /etc/\x00sha\x08dow\r",
         b"CAT /ETC/SHADOW",
@@ -95,7 +95,7 @@ def test_a_long_line_is_looked_at_in_part_and_quoted_in_part() -> None:
 
 
 def test_a_quote_holds_nothing_but_printable_text() -> None:
-    (finding,) = Watch().lines(lines("‮<b>\x1b[1m\u2066".encode() + b"\xff\x9b " + BAD))
+    (finding,) = Watch().lines(lines("\u202e<b>\x1b[1m\u2066\u2028\ue000".encode() + b"\xff\x9b " + BAD))
     assert finding.quote.isprintable()
     assert "<b>" in finding.quote  # as text: escaping is the page's work
     assert "\\xff" in finding.quote

@@ -73,4 +73,4 @@ def test_programs_inside_are_old_pythons_and_the_standard_librarys(job: Job) -> 
     }
     names |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names <= {"__future__", "grp", "importlib", "inspect", "itertools", "json", "math", "os", "shutil", "stat",
-                     "sys", "tarfile", "traceback", "typing"}  # fmt: skip
+                     "sys", "tarfile", "traceback", "types", "typing"}  # fmt: skip
