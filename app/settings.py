@@ -50,6 +50,9 @@ class Settings:
         False, "Whether `install` may reach the network while a task image is built. Off: nothing ever has network."
     )
     batch_seconds: float = setting(0.05, "Longest time output is gathered before it is stored, in seconds.")
+    patience_seconds: float = setting(
+        10.0, "A run whose output cannot be stored for so many seconds (disk full, database locked) is ended as broken."
+    )
     collect_bytes: int = setting(64 * 1024 * 1024, "Most bytes of files collected from a sandbox for scoring.")
     leave_running: bool = setting(
         False, "On shutdown leave agents to their keepers, to be adopted by a server that starts within the grace."

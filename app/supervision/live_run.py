@@ -30,6 +30,7 @@ class StopRequest:
     dead_ms: float | None = None
     receipt: Receipt | None = None
     recorded: asyncio.Event = field(default_factory=asyncio.Event)  #: the receipt is there
+    closed: asyncio.Event = field(default_factory=asyncio.Event)  #: the receipt has its marks
 
     @property
     def ending(self) -> Ending:
@@ -52,6 +53,7 @@ class LiveRun:
     thawed: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while frozen
     no_start: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while a sandbox is being started
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    lost_bytes: int = 0  #: taken, and not to be stored any more
     abandoned: bool = False  #: a shutdown leaves it to its keeper
     dead: asyncio.Event = field(default_factory=asyncio.Event)  #: a stop's death is proven
     #: moving a run between running and frozen is one thing at a time; a stop never takes this

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Self
 
-from app.domain.errors import Broken
+from app.domain.errors import Broken, CrucibleError
 from app.domain.events import OutputLost, RelayReconnected
 from app.store import events
 from app.store.database import Database
@@ -77,7 +77,11 @@ class OpenSandbox:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
-        await self.recorder.close(self.intake)
+        try:
+            await self.recorder.close(self.intake)
+        except CrucibleError:
+            self.live.lost_bytes += self.intake.bytes_waiting
+            raise
 
     async def run(
         self,

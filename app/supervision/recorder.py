@@ -2,7 +2,7 @@
 
 One task writes for all runs. A line after a pause is stored at once; while a commit is under way more gathers, and
 commits are at least `batch_seconds` apart. What cannot be stored is not acknowledged: the keeper's window fills and the
-agent waits, so nothing is lost; a run whose output cannot be stored for `PATIENCE` seconds is failed.
+agent waits, so nothing is lost; a run whose output cannot be stored for `patience_seconds` is failed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from sandbox_runner.lines import Line, LineDecoder
 
 log = logging.getLogger(__name__)
 
-#: Seconds the store may fail before a run is ended for it.
-PATIENCE = 10.0
 #: A line without a newline is shown after this many seconds.
 IDLE_FLUSH = 0.3
 
@@ -75,6 +73,12 @@ class Intake:
     def waiting(self) -> bool:
         return bool(self.lines) or self.offset > self.stored
 
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes that were taken and are not stored."""
+        held = sum(len(line.data) + line.complete for line in self.lines)
+        return held + sum(len(data) for data in self.decoder.pending().values())
+
     def position(self) -> RelayPosition:
         pending = {int(stream): data for stream, data in self.decoder.pending().items()}
         return RelayPosition(sandbox=self.sandbox, offset=self.offset, pending=pending)
@@ -90,10 +94,11 @@ class _Batch:
 class Recorder:
     """Owns the writing task. `run` it in a task group; `open` an intake per sandbox and `close` it after."""
 
-    def __init__(self, db: Database, doorbell: Doorbell, *, batch_seconds: float) -> None:
+    def __init__(self, db: Database, doorbell: Doorbell, *, batch_seconds: float, patience_seconds: float) -> None:
         self._db = db
         self._doorbell = doorbell
         self._batch_seconds = batch_seconds
+        self._patience_seconds = patience_seconds
         self._intakes: set[Intake] = set()
         self._wake = asyncio.Event()
 
@@ -118,7 +123,7 @@ class Recorder:
         try:
             intake.relay = None
             intake.flush()
-            if intake.waiting:
+            if intake.waiting and intake.failure is None:
                 intake.settled.clear()
                 self._wake.set()
                 await intake.settled.wait()
@@ -193,7 +198,7 @@ class Recorder:
         now = time.monotonic()
         if intake.failing_since is None:
             intake.failing_since = now
-        if now - intake.failing_since > PATIENCE:
+        if now - intake.failing_since > self._patience_seconds:
             intake.failure = error
             intake.failed.set()
             intake.settled.set()

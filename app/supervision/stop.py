@@ -48,6 +48,7 @@ class StopLane:
             alarm.cancel()
             live.dead.set()
         await self._record_death(live, request)
+        request.closed.set()
 
     async def _kill(self, live: LiveRun, request: StopRequest) -> None:
         def sent() -> None:

@@ -9,7 +9,7 @@ import time
 from typing import Self
 
 from app.domain.errors import Conflict, CrucibleError
-from app.domain.events import RunFroze, RunThawed
+from app.domain.events import OutputLost, RunFroze, RunThawed
 from app.domain.runs import Evaluation, EvaluationRequest, Outcome, PlannedRun, Run, RunState
 from app.domain.stops import Receipt, StopKind, StopReason, StopSource
 from app.settings import Settings
@@ -47,7 +47,9 @@ class Supervisor:
         self.doorbell = doorbell
         self._db = db
         self._settings = settings
-        self._recorder = Recorder(db, doorbell, batch_seconds=settings.batch_seconds)
+        self._recorder = Recorder(
+            db, doorbell, batch_seconds=settings.batch_seconds, patience_seconds=settings.patience_seconds
+        )
         self._shop = Workshop(
             driver=driver, db=db, settings=settings, doorbell=doorbell, recorder=self._recorder, instance=instance
         )
@@ -332,7 +334,8 @@ class Supervisor:
             live.attempt = asyncio.create_task(story, name=f"run {live.id}: attempt")
             await asyncio.wait({live.attempt})
         if live.stop is not None:
-            await live.dead.wait()
+            # The receipt's marks are recorded before the run's end: whoever reads "ended" reads the proof too.
+            await live.stop.closed.wait()
             return live.stop.ending
         if live.abandoned:
             return None
@@ -360,6 +363,9 @@ class Supervisor:
             log.warning("run %d: its image could not be removed: %s", live.id, error)
 
     async def _record_end(self, live: LiveRun, ending: Ending) -> None:
+        if live.lost_bytes:
+            lost = OutputLost(bytes=live.lost_bytes, why=ending.detail)
+            await until_recorded(lambda: events.append(self._db, live.id, lost, at=time.time()))
         await until_recorded(lambda: self._to_ended(live.id, ending))
 
     async def _to_ended(self, run: int, ending: Ending) -> None:
