@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import random
 import re
 import time
@@ -16,10 +17,12 @@ import httpx
 import pytest
 
 from app.domain.alerts import AlertStatus, Category, Finding, Severity
+from app.domain.events import Noted
 from app.domain.runs import Outcome, RunState
-from app.store import accounts, alerts, output, runs, usage
+from app.store import accounts, alerts, events, output, runs, usage
 from app.store.usage import UsagePoint
 from app.supervision.doorbell import Doorbell
+from app.web.live import run_feed, stream
 from app.web.live.feeds import MOST_READERS, Feeds
 from app.web.live.frames import Cursor
 from app.web.live.run_feed import KEPT_BYTES, MOST_BYTES, MOST_ROWS
@@ -106,7 +109,7 @@ async def test_a_page_and_the_stream_after_it_show_every_line_once(site: Site) -
 
 
 async def test_a_late_reader_gets_all_of_it_in_frames_of_bounded_size(site: Site) -> None:
-    run = await site.seed(*[b"x" * (n % 5000) for n in range(1, 1001)])
+    run = await site.seed(*[b"x" * 5 * n for n in range(1, 1001)])
     async with reading(site, f"/stream?run={run.id}") as frames:
         got: list[int] = []
         while len(got) < 1000:
@@ -115,6 +118,14 @@ async def test_a_late_reader_gets_all_of_it_in_frames_of_bounded_size(site: Site
             assert len(json.dumps(frame.data)) < 2 * MOST_BYTES
             got += frame.numbers
     assert got == list(range(1, 1001))
+
+
+async def test_a_reader_that_is_behind_waits_for_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "BEAT_SECONDS", math.inf)
+    count = MOST_ROWS * (stream.FRAMES_AT_ONCE + 4)
+    run = await site.seed(*[b"line"] * count)
+    async with contextlib.aclosing(frames_of(run_frames(feeds_of(site), run.id, Cursor(), listener()))) as frames:
+        assert await lines_until(frames, count) == list(range(1, count + 1))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -168,6 +179,19 @@ async def test_an_alert_comes_at_once_and_what_becomes_of_it_too(site: Site) -> 
         assert answer.status_code == 303
         assert "acknowledged" in str((await next_named(frames, "alerts")).data["html"])
     assert (await alerts.get(site.db, alert.id)).status is AlertStatus.ACKNOWLEDGED
+
+
+async def test_what_happens_is_shown_at_once_however_seldom_the_panel_is_made_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_feed, "PANEL_SECONDS", math.inf)
+    run = await site.seed(b"line")
+    async with reading(site, f"/stream?run={run.id}") as frames:
+        await next_named(frames, "panel")
+        for text in ("first note", "second note"):
+            await events.append(site.db, run.id, Noted(text=text), at=time.time())
+            site.supervisor.doorbell.ring(run.id)
+            assert text in str((await next_named(frames, "panel")).data["html"])
 
 
 async def test_the_end_is_told_after_the_last_line_and_the_heart_goes_on_beating(site: Site) -> None:
