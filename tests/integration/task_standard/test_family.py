@@ -83,7 +83,7 @@ def test_what_only_the_sandbox_can_tell_is_left_to_it(house: House, source: str)
 
 
 def test_a_task_that_is_not_there_names_the_nearest(house: House) -> None:
-    with pytest.raises(NotFound, match=r"^fam/fam.py: there is no task 'tow' Did you mean 'two'\?"):
+    with pytest.raises(NotFound, match=r"^fam/fam.py: there is no task 'tow'. Did you mean 'two'\?"):
         load_family(house.family).require_task("tow")
     for name in ("a/b", "", " a", "a\nb", "x" * 300):
         with pytest.raises(Refused):
@@ -95,7 +95,7 @@ def test_a_task_that_is_not_there_names_the_nearest(house: House) -> None:
     [
         (
             "tasks:\n  1:\n    resources: {cpu: 1}\n",
-            "manifest.yaml:3: `tasks.1.resources` has no key 'cpu' Did you mean",
+            "manifest.yaml:3: `tasks.1.resources` has no key 'cpu'. Did you mean",
         ),
         ("tasks:\n  1:\n    resources: {cpus: lots}\n", "manifest.yaml:3: `tasks.1.resources.cpus` must be a number"),
         ("tasks:\n  1:\n    resources: {memory_gb: -1}\n", "manifest.yaml:3: memory_gb is -1"),
@@ -160,7 +160,7 @@ def test_too_much_is_refused(house: House) -> None:
 
 
 def test_names_and_absences_are_told(house: House, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"there is no family 'fan' Did you mean 'fam'\?"):
+    with pytest.raises(NotFound, match=r"there is no family 'fan'. Did you mean 'fam'\?"):
         load_family(house.folder / "families" / "fan")
     with pytest.raises(Refused, match="cannot be a family's name"):
         load_family(house.folder / "families" / "..evil")

@@ -73,11 +73,11 @@ def test_chosen_tasks_only(house: House) -> None:
 @pytest.mark.parametrize(
     ("changes", "kind", "complaint"),
     [
-        ({"suite": "smal"}, NotFound, "suites: there is no suite 'smal' Did you mean 'small'?"),
+        ({"suite": "smal"}, NotFound, "suites: there is no suite 'smal'. Did you mean 'small'?"),
         ({"suite": "../small"}, NotFound, "suites: there is no suite '../small'"),
-        ({"agent": "rihgt"}, NotFound, "agents: there is no agent 'rihgt' Did you mean 'right'?"),
+        ({"agent": "rihgt"}, NotFound, "agents: there is no agent 'rihgt'. Did you mean 'right'?"),
         ({"agent": "../../etc"}, NotFound, "agents: there is no agent"),
-        ({"tasks": ("fam/tow",)}, NotFound, "suites/small.yaml: there is no task 'fam/tow' Did you mean 'fam/two'?"),
+        ({"tasks": ("fam/tow",)}, NotFound, "suites/small.yaml: there is no task 'fam/tow'. Did you mean 'fam/two'?"),
         ({"epochs": 0}, Refused, "request: epochs is 0"),
         ({"epochs": 101}, Refused, "request: epochs is 101"),
         ({"limits": {"memory": "1g"}}, Refused, "limits: there is no limit called 'memory'"),
@@ -111,7 +111,7 @@ def test_a_wrong_request_is_refused(
             "suites/small.yaml:3: fam/1 with",
         ),
         ("tasks:\n  - {task: fam/tow, agent: right}\n", "fam/fam.py: there is no task 'tow'"),
-        ("tasks:\n  - {task: fan/1, agent: right}\n", "families: there is no family 'fan' Did you mean 'fam'?"),
+        ("tasks:\n  - {task: fan/1, agent: right}\n", "families: there is no family 'fan'. Did you mean 'fam'?"),
         ("tasks:\n  - {task: fam/1, agent: nobody}\n", "agents: there is no agent 'nobody'"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_wrong_kind_is_refused_with_the_path_to_it() -> None:
 
 
 def test_an_unknown_key_names_the_nearest_known_one() -> None:
-    with pytest.raises(Refused, match=r"^file.yaml:2: the file has no key 'taks' Did you mean 'tasks'\?"):
+    with pytest.raises(Refused, match=r"^file.yaml:2: the file has no key 'taks'. Did you mean 'tasks'\?"):
         read("title: x\ntaks: []\n").mapping({"title", "tasks"})
 
 
