@@ -140,6 +140,12 @@ function startStopAll() {
     if (octagon(event) && done) event.preventDefault(); // the hold was the press
     else if (!event.target.closest("#stop-all")) document.getElementById("stop-all")?.removeAttribute("open");
   });
+  document.addEventListener("keydown", (event) => {
+    const open = document.querySelector("#stop-all[open]");
+    if (event.key !== "Escape" || !open) return;
+    open.removeAttribute("open");
+    open.querySelector("summary").focus();
+  });
   document.addEventListener("contextmenu", (event) => {
     if (octagon(event)) event.preventDefault(); // a long touch
   });
