@@ -33,7 +33,7 @@ def test_values_know_their_kind_and_keep_their_spelling() -> None:
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ("a: 1\nb: 2\na: 3\n", "file.yaml:3", "has 'a' twice The first is on line 1."),
+        ("a: 1\nb: 2\na: 3\n", "file.yaml:3", "has 'a' twice. The first is on line 1."),
         ("a: &x 1\nb: *x\n", "file.yaml:1", "uses an anchor or alias"),
         ("a: 1\nb: *x\n", "file.yaml:2", "uses an anchor or alias"),
         ("a: !!python/object/apply:os.system [id]\n", "file.yaml:1", ""),
