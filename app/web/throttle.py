@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 #: Failures that cost nothing: people mistype.
 FREE = 5
-#: Failures are forgotten this long after the last one, in seconds.
+#: Failures are forgotten this long after the last one, in seconds. Longer than any wait.
 FORGET_SECONDS = 3600.0
 #: Longest wait for a name: somebody else's guessing must not lock the owner out. For an address it may be longer.
 LONGEST_FOR_NAME, LONGEST_FOR_ADDRESS = 30.0, 900.0
@@ -44,7 +44,7 @@ class Throttle:
 
 
 def _left(failures: _Failures | None, longest: float, now: float) -> float:
-    if failures is None or failures.count < FREE or now - failures.last > FORGET_SECONDS:
+    if failures is None or failures.count < FREE:
         return 0.0
     wait = min(longest, 2.0 ** min(failures.count - FREE, 20))
     return float(max(0.0, failures.last + wait - now))

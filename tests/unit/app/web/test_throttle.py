@@ -38,7 +38,10 @@ def test_a_success_and_time_forgive() -> None:
     throttle = Throttle()
     for _ in range(20):
         throttle.failed("admin", "192.0.2.1", now=100.0)
-    assert throttle.wait_seconds("admin", "192.0.2.1", now=101.0 + FORGET_SECONDS) == 0.0
+    later = 101.0 + FORGET_SECONDS
+    assert throttle.wait_seconds("admin", "192.0.2.1", now=later) == 0.0
+    throttle.failed("admin", "192.0.2.1", now=later)
+    assert throttle.wait_seconds("admin", "192.0.2.1", now=later) == 0.0, "the old failures count no more"
     throttle.succeeded("admin", "192.0.2.1")
     assert throttle.wait_seconds("admin", "192.0.2.1", now=100.0) == 0.0
 
