@@ -12,8 +12,10 @@ from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import Conflict
+from app.domain.levels import Carry, guess
 from app.store import tables
-from app.store.chunk import FULL, CorruptChunk, StoredLine, decode, encode, split, weight
+from app.store.block import joined
+from app.store.chunk import FULL, CorruptChunk, StoredLine, decode, encode, given_or, split, weight
 from app.store.chunk_rows import chunk_of, row_of
 
 log = logging.getLogger(__name__)
@@ -27,17 +29,31 @@ OFF_LOOP = 256 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """One run's part of a transaction: lines per chunk, and its progress after it."""
+    """One run's part of a transaction: what is to be encoded, and its progress after it but for the level's carry."""
 
     run: int
-    chunks: Sequence[Sequence[StoredLine]]
+    tail: Sequence[StoredLine]  #: taken back from the store, to be written with the new lines
+    lines: Sequence[StoredLine]
+    carry: Carry
+    full: bool  #: cut into chunks of full weight, else one small chunk
+    progress: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Encoded:
+    rows: Sequence[Mapping[str, object]]
     progress: Mapping[str, int]
 
 
 _ADVANCE = (
     update(tables.progress)
     .where(tables.progress.c.run == bindparam("of_run"))
-    .values({name: bindparam(f"new_{name}") for name in ("lines", "bytes", "tail_after", "tail_chunks", "tail_weight")})
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in ("lines", "bytes", "tail_after", "tail_chunks", "tail_weight", "level_carry")
+        }
+    )
 )
 
 
@@ -48,8 +64,9 @@ async def store_lines(connection: AsyncConnection, work: Sequence[tuple[Row[Any]
     """
     plans = [await _plan(connection, before, lines) for before, lines in work]
     if plans:
-        await connection.execute(insert(tables.output_chunks), await _encoded(plans))
-        await connection.execute(_ADVANCE, [plan.progress for plan in plans])
+        encoded = await _encoded(plans)
+        await connection.execute(insert(tables.output_chunks), [row for each in encoded for row in each.rows])
+        await connection.execute(_ADVANCE, [each.progress for each in encoded])
 
 
 async def _plan(connection: AsyncConnection, before: Row[Any], lines: Sequence[StoredLine]) -> _Plan:
@@ -62,10 +79,10 @@ async def _plan(connection: AsyncConnection, before: Row[Any], lines: Sequence[S
         last = line.number
     tail_after, tail_chunks = before.tail_after, before.tail_chunks + 1
     tail_weight = before.tail_weight + weight(lines)
-    chunks = [lines]
-    if tail_weight >= FULL or tail_chunks >= MOST_OPEN:
-        tail = await _take_tail(connection, before) if before.tail_chunks else []
-        chunks = list(split([*tail, *lines]))
+    tail: Sequence[StoredLine] = ()
+    full = tail_weight >= FULL or tail_chunks >= MOST_OPEN
+    if full:
+        tail = await _take_tail(connection, before) if before.tail_chunks else ()
         tail_after, tail_chunks, tail_weight = last, 0, 0
     progress = {
         "of_run": before.run,
@@ -75,7 +92,8 @@ async def _plan(connection: AsyncConnection, before: Row[Any], lines: Sequence[S
         "new_tail_chunks": tail_chunks,
         "new_tail_weight": tail_weight,
     }
-    return _Plan(run=before.run, chunks=chunks, progress=progress)
+    carry = Carry.unpacked(before.level_carry)
+    return _Plan(run=before.run, tail=tail, lines=lines, carry=carry, full=full, progress=progress)
 
 
 async def _take_tail(connection: AsyncConnection, before: Row[Any]) -> list[StoredLine]:
@@ -92,12 +110,25 @@ async def _take_tail(connection: AsyncConnection, before: Row[Any]) -> list[Stor
     return lines
 
 
-async def _encoded(plans: Sequence[_Plan]) -> list[dict[str, object]]:
-    work = [(plan.run, lines) for plan in plans for lines in plan.chunks]
-    if sum(weight(lines) for _, lines in work) > OFF_LOOP:
-        return await asyncio.to_thread(_encode_all, work)
-    return _encode_all(work)
+async def _encoded(plans: Sequence[_Plan]) -> list[_Encoded]:
+    if sum(weight(plan.tail) + weight(plan.lines) for plan in plans) > OFF_LOOP:
+        return await asyncio.to_thread(_encode_all, plans)
+    return _encode_all(plans)
 
 
-def _encode_all(work: Sequence[tuple[int, Sequence[StoredLine]]]) -> list[dict[str, object]]:
-    return [row_of(run, encode(lines)) for run, lines in work]
+def _encode_all(plans: Sequence[_Plan]) -> list[_Encoded]:
+    return [_encode(plan) for plan in plans]
+
+
+def _encode(plan: _Plan) -> _Encoded:
+    guessed, carry = guess(joined([line.data for line in plan.lines]), plan.carry)
+    # The tail keeps its levels: each line is guessed once, after the one it may inherit from.
+    levels = bytes([line.level for line in plan.tail]) + given_or(plan.lines, guessed)
+    lines = [*plan.tail, *plan.lines]
+    rows = []
+    begin = 0
+    for part in split(lines) if plan.full else (lines,):
+        end = begin + len(part)
+        rows.append(row_of(plan.run, encode(part, levels[begin:end])))
+        begin = end
+    return _Encoded(rows=rows, progress={**plan.progress, "new_level_carry": carry.packed()})

@@ -1,11 +1,6 @@
-"""Lines <-> one chunk's bytes. Pure.
+"""Lines <-> one chunk: a compressed block with what a row says of it. Pure.
 
-A block is a small header, three columns and the text::
-
-    version u8 · format u8 · lines u32 | flags u8 each · time deltas i32/i64 each · lengths u16/u32 each | all bytes
-
-Columns of like things compress; the text stays in one piece, so that a search runs over it without taking it apart.
-All numbers are little-endian. The CRC is of the block before compression: it proves the storage and the codec at once.
+The CRC is of the block before compression: it proves the storage and the codec at once.
 """
 
 from __future__ import annotations
@@ -13,25 +8,24 @@ from __future__ import annotations
 import enum
 import math
 import operator
-import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import zstandard
 
 from app.domain.errors import CrucibleError
+from app.domain.levels import Level, guess
+from app.store.block import HEADER, OVERHEAD, Block, CorruptBlock, joined, levels_of, pack, unpack
 
-#: Chunks are cut at this weight. None weighs more than twice this and one line.
+#: Chunks of a live run are cut at this weight. None weighs more than twice this and one line.
 FULL = 64 * 1024
 #: What a line weighs beyond its bytes, so that a flood of empty lines fills chunks too.
 LINE_WEIGHT = 8
+#: zstd: of a live run's chunks, and of those that are written once more when it has ended.
+FAST, SMALL = 1, 6
 
-_VERSION = 1
-_HEADER = struct.Struct("<BBI")
-_WIDE_TIMES, _WIDE_LENGTHS = 1, 2
-_I32 = range(-(2**31), 2**31)
 #: Blocks below this many bytes are not worth a compressor.
 _TINY = 256
 #: Microseconds a double holds exactly; the clock of a sandbox may say anything.
@@ -59,6 +53,8 @@ class StoredLine:
     data: bytes
     complete: bool  #: whether a newline followed; if not, the next line of the stream goes on from here
     damaged: bool = False  #: the stored bytes were lost; `data` says so in our own words
+    #: Guessed when it is stored, unless it is given. No part of what was printed, so it counts for no comparison.
+    level: Level = field(default=Level.NONE, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +69,8 @@ class Chunk:
     codec: Codec
     crc32: int
     data: bytes
+    #: Lines of each level but `NONE`; None: written before levels were.
+    levels: Mapping[Level, int] | None = None
 
     @property
     def line_count(self) -> int:
@@ -84,13 +82,13 @@ def weight(lines: Sequence[StoredLine]) -> int:
     return sum([len(line.data) for line in lines]) + LINE_WEIGHT * len(lines)
 
 
-def split(lines: Sequence[StoredLine]) -> Iterator[Sequence[StoredLine]]:
-    """Cut `lines` into chunks of at least `FULL` weight each; one chunk when they weigh less."""
+def split(lines: Sequence[StoredLine], full: int = FULL) -> Iterator[Sequence[StoredLine]]:
+    """Cut `lines` into chunks of at least `full` weight each; one chunk when they weigh less."""
     rest = weight(lines)
     begin = gathered = 0
     for end, line in enumerate(lines, 1):
         gathered += len(line.data) + LINE_WEIGHT
-        if gathered >= FULL and rest - gathered >= FULL:
+        if gathered >= full and rest - gathered >= full:
             yield lines[begin:end]
             rest -= gathered
             begin, gathered = end, 0
@@ -98,43 +96,56 @@ def split(lines: Sequence[StoredLine]) -> Iterator[Sequence[StoredLine]]:
         yield lines[begin:]
 
 
-def encode(lines: Sequence[StoredLine]) -> Chunk:
+def encode(lines: Sequence[StoredLine], levels: bytes | None = None, *, effort: int = FAST) -> Chunk:
     """One chunk of one or more lines. Numbers must be dense: only the first is kept. Times become microseconds.
 
+    `levels` has a byte for each line; without it they are guessed where a line brings none. `effort` is zstd's level.
     Raises `ValueError` for no lines, or a stream outside 0 to 127.
     """
     if not lines:
         raise ValueError("a chunk has at least one line")
     times = _microseconds([line.at for line in lines])
-    deltas = [0, *map(operator.sub, times[1:], times)]
     pieces = [line.data for line in lines]
-    lengths = [len(piece) for piece in pieces]
+    if levels is None:
+        levels = given_or(lines, guess(joined(pieces))[0])
     flags = bytes([line.stream << 1 | line.complete for line in lines])
-    wide_times = min(deltas) not in _I32 or max(deltas) not in _I32
-    wide_lengths = max(lengths) > 0xFFFF
-    count = len(lines)
-    block = b"".join(
-        (
-            _HEADER.pack(_VERSION, _WIDE_TIMES * wide_times | _WIDE_LENGTHS * wide_lengths, count),
-            flags,
-            struct.pack(f"<{count}{'q' if wide_times else 'i'}", *deltas),
-            struct.pack(f"<{count}{'I' if wide_lengths else 'H'}", *lengths),
-            *pieces,
-        )
-    )
+    block = pack(pieces, flags, levels, [0, *map(operator.sub, times[1:], times)])
     # The few lines of one small append are merged into something larger soon.
-    packed = block if len(block) < _TINY else zstandard.ZstdCompressor(level=1).compress(block)
+    packed = block if len(block) < _TINY else zstandard.ZstdCompressor(level=effort).compress(block)
     smaller = len(packed) < len(block)
     return Chunk(
         first_line=lines[0].number,
-        last_line=lines[0].number + count - 1,
+        last_line=lines[0].number + len(lines) - 1,
         first_at=times[0],
         last_at=times[-1],
-        raw_bytes=sum(lengths),
+        raw_bytes=sum([len(piece) for piece in pieces]),
         codec=Codec.ZSTD if smaller else Codec.RAW,
         crc32=zlib.crc32(block),
         data=packed if smaller else block,
+        levels={level: levels.count(level) for level in Level if level},
     )
+
+
+def given_or(lines: Sequence[StoredLine], guessed: bytes) -> bytes:
+    """The levels that `lines` bring, and what was guessed for the others."""
+    given = bytes([line.level for line in lines])
+    if not any(given):
+        return guessed
+    return bytes([one or other for one, other in zip(given, guessed, strict=True)])
+
+
+def opened(chunk: Chunk) -> Block:
+    """The block of a chunk. Raises `CorruptChunk` when anything of it does not fit."""
+    data = _unpacked(chunk)
+    if zlib.crc32(data) != chunk.crc32:
+        raise CorruptChunk("the checksum of a stored chunk is wrong")
+    try:
+        block = unpack(data)
+    except CorruptBlock as error:
+        raise CorruptChunk(str(error)) from None
+    if block.count != chunk.line_count:
+        raise CorruptChunk(f"a stored chunk has {block.count} lines, not {chunk.line_count}")
+    return block
 
 
 def decode(chunk: Chunk, begin: int = 0, end: int | None = None) -> list[StoredLine]:
@@ -142,41 +153,26 @@ def decode(chunk: Chunk, begin: int = 0, end: int | None = None) -> list[StoredL
 
     Raises `CorruptChunk` when anything of the chunk does not fit.
     """
-    block = _unpacked(chunk)
-    if zlib.crc32(block) != chunk.crc32:
-        raise CorruptChunk("the checksum of a stored chunk is wrong")
-    try:
-        version, form, count = _HEADER.unpack_from(block)
-        if version != _VERSION or count != chunk.line_count:
-            raise CorruptChunk(f"a stored chunk says version {version} and {count} lines, not {chunk.line_count}")
-        place = _HEADER.size
-        flags = block[place : place + count]
-        place += count
-        times = struct.Struct(f"<{count}{'q' if form & _WIDE_TIMES else 'i'}")
-        deltas = times.unpack_from(block, place)
-        place += times.size
-        sizes = struct.Struct(f"<{count}{'I' if form & _WIDE_LENGTHS else 'H'}")
-        lengths = sizes.unpack_from(block, place)
-        place += sizes.size
-    except struct.error as error:
-        raise CorruptChunk(f"a stored chunk is cut short: {error}") from None
-    ends = list(accumulate(lengths, initial=place))
-    if ends[-1] != len(block):
-        raise CorruptChunk(f"the lengths in a stored chunk add up to {ends[-1]} bytes, not {len(block)}")
+    block = opened(chunk)
     wanted = slice(begin, end)
-    at = list(accumulate(deltas, initial=chunk.first_at))[1:]
+    at = list(accumulate(block.deltas, initial=chunk.first_at))[1:]
     numbers = range(chunk.first_line, chunk.last_line + 1)
     return [
-        StoredLine(number=number, at=micros / 1e6, stream=flag >> 1, data=block[left:right], complete=bool(flag & 1))
-        for number, micros, flag, left, right in zip(
-            numbers[wanted], at[wanted], flags[wanted], ends[:-1][wanted], ends[1:][wanted], strict=True
+        StoredLine(number=number, at=micros / 1e6, stream=flag >> 1, data=data, complete=bool(flag & 1), level=level)
+        for number, micros, flag, data, level in zip(
+            numbers[wanted],
+            at[wanted],
+            block.flags[wanted],
+            block.pieces()[wanted],
+            levels_of(block.levels[wanted]),
+            strict=True,
         )
     ]
 
 
 def _unpacked(chunk: Chunk) -> bytes:
     # A damaged frame may claim any size: ask first, and believe no more than the row allows.
-    most = _HEADER.size + 13 * chunk.line_count + chunk.raw_bytes
+    most = HEADER.size + OVERHEAD * chunk.line_count + chunk.raw_bytes
     try:
         if chunk.codec is Codec.RAW:
             return chunk.data

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
 
+from app.domain.levels import Level
 from app.store.chunk import Chunk, Codec, CorruptChunk, StoredLine, decode
 
 log = logging.getLogger(__name__)
+
+LEVEL_COLUMNS: Mapping[Level, str] = {
+    Level.ERROR: "errors",
+    Level.WARNING: "warnings",
+    Level.INFO: "infos",
+    Level.DEBUG: "debugs",
+}
 
 
 def row_of(run: int, chunk: Chunk) -> dict[str, object]:
@@ -26,6 +34,7 @@ def row_of(run: int, chunk: Chunk) -> dict[str, object]:
         "codec": int(chunk.codec),
         "crc32": chunk.crc32,
         "data": chunk.data,
+        **{name: None if chunk.levels is None else chunk.levels[level] for level, name in LEVEL_COLUMNS.items()},
     }
 
 
@@ -44,7 +53,15 @@ def chunk_of(row: Row[Any]) -> Chunk:
         codec=codec,
         crc32=row.crc32,
         data=row.data,
+        levels=levels_of(row),
     )
+
+
+def levels_of(row: Row[Any]) -> Mapping[Level, int] | None:
+    """How many lines of a chunk have each level; None when that was not counted."""
+    if row.errors is None:
+        return None
+    return {level: getattr(row, name) for level, name in LEVEL_COLUMNS.items()}
 
 
 def lines_of(rows: Sequence[Row[Any]], after: int, limit: int) -> list[StoredLine]:

@@ -20,12 +20,13 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
 )
 
 from app.store.columns import Bytes, Json, Key, Words
 
 #: The newest migration. Known here so that an up-to-date database opens without loading the migrations.
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -96,6 +97,11 @@ progress = Table(
     Column("tail_after", BigInteger, nullable=False),
     Column("tail_chunks", Integer, nullable=False),
     Column("tail_weight", Integer, nullable=False),
+    # What the next line may inherit from the last one: `Carry.packed`.
+    Column("level_carry", Integer, nullable=False, server_default="0"),
+    # What was done to the record of an ended run: its chunks made large; its usage folded to points this long.
+    Column("compacted", Boolean, nullable=False, server_default=false()),
+    Column("usage_seconds", Integer, nullable=False, server_default="1"),
 )
 
 events = Table(
@@ -123,6 +129,17 @@ output_chunks = Table(
     Column("codec", SmallInteger, nullable=False),
     Column("crc32", BigInteger, nullable=False),
     Column("data", Bytes, nullable=False),
+    # How many of its lines have each level; NULL in chunks older than levels.
+    Column("errors", Integer),
+    Column("warnings", Integer),
+    Column("infos", Integer),
+    Column("debugs", Integer),
+    # All that is known of chunks without their data: ten million lines are outlined in some megabytes of index.
+    Index(
+        "ix_output_chunks_outline",
+        *("run", "last_line", "first_line", "first_at", "last_at", "raw_bytes"),
+        *("errors", "warnings", "infos", "debugs"),
+    ),
 )
 
 relay_positions = Table(
@@ -144,6 +161,13 @@ usage_points = Table(
     Column("cpu_max", Double, nullable=False),
     Column("memory_bytes", BigInteger, nullable=False),
     Column("pids", Integer, nullable=False),
+    # Of points that stand for more than one second.
+    Column("seconds", Integer, nullable=False, server_default="1"),
+    Column("cpu_min", Double),
+    Column("memory_min", BigInteger),
+    Column("memory_mean", Double),
+    Column("pids_min", Integer),
+    Column("pids_mean", Double),
     sqlite_with_rowid=False,
 )
 

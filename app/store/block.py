@@ -1,0 +1,121 @@
+"""One chunk's block: what is compressed. Columns of like things, then the text in one piece. Pure.
+
+::
+
+    version u8 · format u8 · lines u32 | flags u8 each | levels u8 each | time deltas i32/i64 each | text
+
+The text is the lines joined by newlines, so that a search runs over it without taking it apart and their lengths need
+no column. A block whose lines hold newlines themselves (no pipe of ours makes any) has the lengths (u16/u32 each)
+before a text without separators. Version 1 is always like that, and has no levels. All numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from app.domain.levels import Level, guess
+
+VERSION = 2
+HEADER = struct.Struct("<BBI")
+WIDE_TIMES, WIDE_LENGTHS, LENGTHS = 1, 2, 4
+#: Most bytes of a block beyond its header and the lines' own, for each line.
+OVERHEAD = 15
+
+_LEVELS = {level.value: level for level in Level}
+_I32 = range(-(2**31), 2**31)
+
+
+class CorruptBlock(ValueError):
+    """The bytes are no block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """The columns of one chunk. `flags`: stream << 1 | complete, a byte for each line; `levels` likewise."""
+
+    count: int
+    flags: bytes
+    levels: bytes
+    deltas: Sequence[int]  #: microseconds since the line before; 0 for the first
+    text: bytes  #: the lines, joined by newlines; a newline inside a line is a blank here
+    exact: Sequence[bytes] | None  #: the lines, where `text` does not tell them
+
+    def pieces(self) -> Sequence[bytes]:
+        """The lines' very bytes."""
+        return self.text.split(b"\n") if self.exact is None else self.exact
+
+
+def joined(pieces: Sequence[bytes]) -> bytes:
+    """`pieces` as lines of one text; a newline inside one becomes a blank."""
+    text = b"\n".join(pieces)
+    if text.count(b"\n") != len(pieces) - 1:
+        return b"\n".join([piece.replace(b"\n", b" ") for piece in pieces])
+    return text
+
+
+def pack(pieces: Sequence[bytes], flags: bytes, levels: bytes, deltas: Sequence[int]) -> bytes:
+    """The block of one or more lines."""
+    count = len(pieces)
+    text = b"\n".join(pieces)
+    form = 0
+    lengths = b""
+    if text.count(b"\n") != count - 1:
+        sizes = [len(piece) for piece in pieces]
+        wide = max(sizes) > 0xFFFF
+        form |= LENGTHS | (WIDE_LENGTHS if wide else 0)
+        lengths = struct.pack(f"<{count}{'I' if wide else 'H'}", *sizes)
+        text = b"".join(pieces)
+    wide_times = min(deltas) not in _I32 or max(deltas) not in _I32
+    form |= WIDE_TIMES if wide_times else 0
+    times = struct.pack(f"<{count}{'q' if wide_times else 'i'}", *deltas)
+    return b"".join((HEADER.pack(VERSION, form, count), flags, levels, times, lengths, text))
+
+
+def unpack(data: bytes) -> Block:
+    """The block of `pack`, or of version 1. Raises `CorruptBlock` when anything does not fit."""
+    try:
+        version, form, count = HEADER.unpack_from(data)
+        if version not in {1, VERSION} or not count:
+            raise CorruptBlock(f"a block says version {version} and {count} lines")
+        place = HEADER.size
+        flags = data[place : place + count]
+        place += count
+        levels = b""
+        if version != 1:
+            levels = data[place : place + count]
+            place += count
+        times = struct.Struct(f"<{count}{'q' if form & WIDE_TIMES else 'i'}")
+        deltas = times.unpack_from(data, place)
+        place += times.size
+        exact = None
+        if version == 1 or form & LENGTHS:
+            exact = _by_lengths(data, place, count, wide=bool(form & WIDE_LENGTHS))
+            text = joined(exact)
+        else:
+            text = data[place:]
+    except struct.error as error:
+        raise CorruptBlock(f"a block is cut short: {error}") from None
+    if exact is None and text.count(b"\n") != count - 1:
+        raise CorruptBlock(f"a block has {text.count(10) + 1} lines, not {count}")
+    if version == 1:
+        levels = guess(text)[0]
+    elif levels and max(levels) not in _LEVELS:
+        raise CorruptBlock("a block has a level that is none")
+    return Block(count=count, flags=flags, levels=levels, deltas=deltas, text=text, exact=exact)
+
+
+def _by_lengths(data: bytes, place: int, count: int, *, wide: bool) -> list[bytes]:
+    sizes = struct.Struct(f"<{count}{'I' if wide else 'H'}")
+    lengths = sizes.unpack_from(data, place)
+    ends = list(accumulate(lengths, initial=place + sizes.size))
+    if ends[-1] != len(data):
+        raise CorruptBlock(f"the lengths in a block add up to {ends[-1]} bytes, not {len(data)}")
+    return [data[left:right] for left, right in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def levels_of(levels: bytes) -> Iterable[Level]:
+    """The bytes of a levels column as levels."""
+    return map(_LEVELS.__getitem__, levels)
