@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         ("list", "list every sandbox, in any state"),
     ):
         command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--engine", metavar="ADDRESS", help="the engine, if not DOCKER_HOST or the local socket")
         command.add_argument("--instance", help="only those of this server's data folder (default: all)")
         command.add_argument("--json", action="store_true", help="one JSON object a line")
         if name == "kill-all":
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _run(options: argparse.Namespace) -> int:
-    driver = DockerDriver()
+    driver = DockerDriver(options.engine)
     try:
         if options.command == "list" or options.dry_run:
             return await _list(driver, options)

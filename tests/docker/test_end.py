@@ -9,9 +9,9 @@ import sys
 from base64 import b64encode
 
 import docker
-import pytest
 
 from sandbox_runner import cgroups
+from sandbox_runner.docker_cgroups import KnownCgroups
 from sandbox_runner.driver import OutputChunk, Relay, RelayLost, Sandbox
 from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Job
@@ -153,17 +153,43 @@ async def test_kill_all_ends_every_sandbox_of_an_instance_and_says_so(bench: Ben
         await kill_until_verified(other.driver, bystander)
 
 
-async def test_kill_all_without_an_engine_does_not_claim_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/engine.sock")
-    code, out, err = await _kill_all()
+async def test_kill_all_without_an_engine_does_not_claim_success() -> None:
+    code, out, err = await _kill_all("--engine", "unix:///no/such/engine.sock")
     assert code == 3
     assert out == ""
     assert "no container engine listens at /no/such/engine.sock" in err
 
 
+async def test_a_container_whose_engine_hangs_on_it_is_killed_all_the_same(
+    bench: Bench, engine: docker.APIClient, runtime: str
+) -> None:
+    """Frozen behind the engine's back: gVisor never answers its kill, and the engine answers nothing about it then."""
+    sandbox = await bench.start(runtime=runtime)
+    cgroup = KnownCgroups().find(sandbox)
+    assert cgroup is not None
+    async with asyncio.timeout(PATIENCE):
+        while not cgroup.frozen():
+            cgroup.freeze()
+            await asyncio.sleep(0.01)
+    hanging = asyncio.create_task(asyncio.to_thread(engine.kill, sandbox.id))
+    await asyncio.sleep(0.3)
+    fresh = type(bench.driver)()
+    try:
+        (found,) = await fresh.list_owned(bench.instance)
+        await kill_until_verified(fresh, found)
+        assert cgroup.procs() == []
+    finally:
+        await asyncio.gather(hanging, return_exceptions=True)
+        await fresh.close()
+
+
 async def test_killing_reaches_a_sandbox_whose_pid_nobody_remembers(bench: Bench) -> None:
     known = await bench.start()
     sandbox = Sandbox(id=known.id, run=known.run, instance=known.instance, role=known.role)
+    found, expected = KnownCgroups().search(sandbox), KnownCgroups().find(known)
+    assert found is not None
+    assert expected is not None
+    assert found.directories == expected.directories
     fresh = type(bench.driver)()
     try:
         await fresh.kill(sandbox)
