@@ -63,6 +63,7 @@ class RunFeed:
         self._bell = self._listening.enter_context(doorbell.listen(run))
         self._lock = asyncio.Lock()
         self._head: Head | None = None
+        self._rang = False
         self._read_at = 0.0
         self._panel_at = 0.0
         self._panel_due = False
@@ -73,14 +74,16 @@ class RunFeed:
         self._listening.close()
 
     async def look(self) -> Head:
-        """The head, read again when something rang since anyone looked."""
+        """The head, read again when something rang since anyone looked: the first to come reads for all."""
         async with self._lock:
-            await asyncio.sleep(max(0.0, self._read_at + GATHER_SECONDS - time.monotonic()))
-            rung = await rung_since(self._bell)
-            due = self._panel_due and time.monotonic() - self._panel_at >= PANEL_SECONDS
-            if self._head is None or rung or due:
+            # Kept until it was read: who reads may be cancelled on the way.
+            self._rang = self._rang or bool(await rung_since(self._bell))
+            if self._head is None or self._rang or self.due_in() == 0.0:
+                await asyncio.sleep(max(0.0, self._read_at + GATHER_SECONDS - time.monotonic()))
+                await rung_since(self._bell)  # What rang meanwhile is read now; what rings from here on is not lost.
                 self._read_at = time.monotonic()
                 self._head = await self._read(self._head or Head())
+                self._rang = False
             return self._head
 
     def due_in(self) -> float:

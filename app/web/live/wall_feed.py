@@ -50,19 +50,23 @@ class WallFeed:
         self._bell = self._listening.enter_context(doorbell.listen())
         self._lock = asyncio.Lock()
         self._wall: Wall | None = None
+        self._rung: frozenset[int] = frozenset()
         self._read_at = 0.0
 
     def close(self) -> None:
         self._listening.close()
 
     async def look(self) -> Wall:
-        """The wall, read again when something rang since anyone looked."""
+        """The wall, read again when something rang since anyone looked: the first to come reads for all."""
         async with self._lock:
-            await asyncio.sleep(max(0.0, self._read_at + GATHER_SECONDS - time.monotonic()))
-            rung = await rung_since(self._bell)
-            if self._wall is None or rung or time.monotonic() - self._read_at > AGE_SECONDS:
+            # Kept until it was read: who reads may be cancelled on the way.
+            self._rung |= await rung_since(self._bell)
+            if self._wall is None or self._rung or time.monotonic() - self._read_at > AGE_SECONDS:
+                await asyncio.sleep(max(0.0, self._read_at + GATHER_SECONDS - time.monotonic()))
+                self._rung |= await rung_since(self._bell)
                 self._read_at = time.monotonic()
-                self._wall = await self._read(self._wall or Wall(), rung)
+                self._wall = await self._read(self._wall or Wall(), self._rung)
+                self._rung = frozenset()
             return self._wall
 
     async def _read(self, old: Wall, rung: frozenset[int]) -> Wall:

@@ -22,7 +22,7 @@ from app.domain.runs import Outcome, RunState
 from app.store import accounts, alerts, events, output, runs, usage
 from app.store.usage import UsagePoint
 from app.supervision.doorbell import Doorbell
-from app.web.live import run_feed, stream
+from app.web.live import run_feed, stream, wall_feed
 from app.web.live.feeds import MOST_READERS, Feeds
 from app.web.live.frames import Cursor
 from app.web.live.run_feed import KEPT_BYTES, MOST_BYTES, MOST_ROWS
@@ -234,6 +234,37 @@ async def first_frames(feeds: Feeds, run: int, count: int) -> AsyncIterator[byte
     async with contextlib.aclosing(run_frames(feeds, run, Cursor(), listener())) as frames:
         for _ in range(count):
             yield await anext(frames)
+
+
+async def test_however_many_watch_what_rang_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await site.seed(b"line")
+    feeds = feeds_of(site)
+    with feeds.run(run.id) as (feed, _), feeds.wall() as (wall, _):
+        head, cards = await feed.look(), await wall.look()
+        # Whoever read the store again would have to wait for ever.
+        monkeypatch.setattr(run_feed, "GATHER_SECONDS", math.inf)
+        monkeypatch.setattr(wall_feed, "GATHER_SECONDS", math.inf)
+        async with asyncio.timeout(20):
+            assert all([await feed.look() is head for _ in range(50)])
+            assert all([await wall.look() is cards for _ in range(50)])
+
+
+async def test_a_ring_is_not_lost_with_the_reader_that_heard_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await site.seed(b"line")
+    feeds = feeds_of(site)
+    with feeds.run(run.id) as (feed, _), feeds.wall() as (wall, _):
+        for shared in (feed, wall):
+            before = await shared.look()
+            await site.print(run.id, b"another")
+            with monkeypatch.context() as slow:
+                slow.setattr(run_feed, "GATHER_SECONDS", 1e6)
+                slow.setattr(wall_feed, "GATHER_SECONDS", 1e6)
+                leaving = asyncio.create_task(shared.look())
+                await asyncio.sleep(0.05)
+                leaving.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await leaving
+            assert await shared.look() is not before
 
 
 async def test_what_is_kept_for_other_readers_is_bounded(site: Site) -> None:
