@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 import time
 
@@ -15,7 +16,8 @@ from app.settings import Settings
 from app.store import accounts, audit, runs
 from app.web.routes import TABLE
 from app.web.sign_in import create_sign_in_link, needs_first_sign_in
-from tests.integration.web.conftest import SAME_ORIGIN, Site
+from sandbox_runner.fake_driver import FakeDriver
+from tests.integration.web.conftest import SAME_ORIGIN, Site, serving
 
 PASSWORD = "a sentence is good"
 OPEN = {"/sign-in", "/welcome/{secret}", "/healthz"}
@@ -297,3 +299,15 @@ async def test_a_large_body_is_refused(site: Site) -> None:
     files = {"csrf": ("a.txt", b"x")}
     upload = await site.browser.post("/evaluations", files=files, headers=SAME_ORIGIN)
     assert upload.status_code in (400, 403)
+
+
+async def test_behind_https_the_cookie_is_secure_and_bound_to_the_host(settings: Settings, driver: FakeDriver) -> None:
+    secure = dataclasses.replace(settings, secure_cookies=True)
+    async with serving(secure, driver) as (server, url), httpx.AsyncClient(base_url=url) as client:
+        link = await create_sign_in_link(server.lifespan.state["db"], secure)
+        path = link.removeprefix("https://localhost")
+        answer = await client.post(path, data={"password": PASSWORD, "again": PASSWORD}, headers=SAME_ORIGIN)
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-crucible=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= {part.strip() for part in cookie.split(";")}
+    assert "Domain" not in cookie
