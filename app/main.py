@@ -30,6 +30,8 @@ from sandbox_runner.driver import Driver
 VERSION = "0.1.0"
 #: Largest request body. No form or API call of ours comes near it.
 MAX_BODY = 256 * 1024
+#: Names the health check and the commands on this machine use, whatever the server is called outside.
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def create_app(settings: Settings, *, driver: Driver | None = None) -> Starlette:
@@ -45,7 +47,8 @@ def create_app(settings: Settings, *, driver: Driver | None = None) -> Starlette
 
     # sse-starlette writes every frame to its log at DEBUG, output of agents and all.
     logging.getLogger("sse_starlette").setLevel(logging.INFO)
-    hosts = [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]
+    public = [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]
+    hosts = [*public, *LOOPBACK]
     app = Starlette(
         routes=TABLE,
         lifespan=lifespan,

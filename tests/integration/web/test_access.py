@@ -311,3 +311,13 @@ async def test_behind_https_the_cookie_is_secure_and_bound_to_the_host(settings:
     assert cookie.startswith("__Host-crucible=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= {part.strip() for part in cookie.split(";")}
     assert "Domain" not in cookie
+
+
+async def test_the_health_check_on_this_machine_answers_whatever_the_public_name_is(
+    settings: Settings, driver: FakeDriver
+) -> None:
+    public = dataclasses.replace(settings, allowed_hosts="crucible.example")
+    async with serving(public, driver) as (_, url), httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/healthz", headers={"Host": "crucible.example"})).status_code == 200
+        assert (await client.get("/healthz", headers={"Host": "evil.example"})).status_code == 400
