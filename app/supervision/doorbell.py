@@ -44,14 +44,18 @@ class Doorbell:
             bell._ring(run)
 
     @contextmanager
-    def listen(self, run: int | None = None) -> Iterator[Bell]:
-        """Hear one run, or everything."""
+    def listen(self, *runs: int) -> Iterator[Bell]:
+        """Hear these runs; without any, everything."""
         bell = Bell()
-        bells = self._all if run is None else self._of_run.setdefault(run, set())
-        bells.add(bell)
+        if not runs:
+            self._all.add(bell)
+        for run in runs:
+            self._of_run.setdefault(run, set()).add(bell)
         try:
             yield bell
         finally:
-            bells.discard(bell)
-            if run is not None and not bells:
-                self._of_run.pop(run, None)
+            self._all.discard(bell)
+            for run in runs:
+                self._of_run[run].discard(bell)
+                if not self._of_run[run]:
+                    del self._of_run[run]

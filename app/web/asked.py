@@ -27,8 +27,11 @@ def path_id(request: WebRequest, name: str) -> int:
 
 def query_number(request: WebRequest, name: str, default: int, *, low: int = 0, high: int = _MOST) -> int:
     text = request.query_params.get(name, "")
-    if not text:
-        return default
+    return number_of(text, name, low=low, high=high) if text else default
+
+
+def number_of(text: str, name: str, *, low: int = 0, high: int = _MOST) -> int:
+    """`text`, which was given as `name`, as a number within bounds."""
     if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
         raise Refused(f"{text[:20]!r} is not a number from {low} to {high}", where=name)
     return int(text)

@@ -16,7 +16,7 @@ from app.web.access import Visitor
 from app.web.api.shapes import event_json, line_json, run_json, run_whole_json
 from app.web.asked import path_id, query_number
 from app.web.live.frames import json_bytes
-from app.web.live.stream import run_frames
+from app.web.live.stream import Topics
 from app.web.pages.streams import cursor_of, respond
 from app.web.state import WebRequest
 
@@ -84,5 +84,4 @@ async def stream(request: WebRequest, visitor: Visitor) -> Response:
     feeds, run_id = request.state["feeds"], path_id(request, "run")
     feeds.require_room()
     await runs.get(request.state["db"], run_id)
-    cursor = cursor_of(request)
-    return respond(request, visitor, run_id, lambda listener: run_frames(feeds, run_id, cursor, listener))
+    return respond(request, visitor, Topics(runs={run_id: cursor_of(request)}))

@@ -53,40 +53,42 @@ class Feeds:
         self.readers = 0
 
     @contextmanager
-    def run(self, run: int) -> Iterator[tuple[RunFeed, Bell]]:
-        """The run's feed, and an ear that listens from now on: before the first read, so nothing falls between."""
-        with self._counted(), self.doorbell.listen(run) as bell:
-            feed, readers = self._runs.get(run) or (self._new_run_feed(run), 0)
-            self._runs[run] = feed, readers + 1
-            try:
-                yield feed, bell
-            finally:
-                feed, readers = self._runs[run]
-                if readers > 1:
-                    self._runs[run] = feed, readers - 1
-                else:
-                    del self._runs[run]
-                    feed.close()
+    def stream(self, *runs: int) -> Iterator[Bell]:
+        """One more reader, and its ear for `runs` (for everything without any): open it before the first read."""
+        self.readers += 1
+        try:
+            with self.doorbell.listen(*runs) as bell:
+                yield bell
+        finally:
+            self.readers -= 1
 
     @contextmanager
-    def wall(self) -> Iterator[tuple[WallFeed, Bell]]:
-        """The wall's feed, and an ear for everything."""
-        with self._counted(), self.doorbell.listen() as bell:
-            feed, readers = self._wall or (self._new_wall_feed(), 0)
-            self._wall = feed, readers + 1
-            try:
-                yield feed, bell
-            finally:
-                readers = self._wall[1] - 1
-                self._wall = (feed, readers) if readers else None
-                if not readers:
-                    feed.close()
+    def run(self, run: int) -> Iterator[RunFeed]:
+        """The run's feed, shared with whoever else reads it."""
+        feed, readers = self._runs.get(run) or (self._new_run_feed(run), 0)
+        self._runs[run] = feed, readers + 1
+        try:
+            yield feed
+        finally:
+            feed, readers = self._runs[run]
+            if readers > 1:
+                self._runs[run] = feed, readers - 1
+            else:
+                del self._runs[run]
+                feed.close()
 
     @contextmanager
-    def house(self) -> Iterator[Bell]:
-        """An ear for everything, for pages that follow only the header."""
-        with self._counted(), self.doorbell.listen() as bell:
-            yield bell
+    def wall(self) -> Iterator[WallFeed]:
+        """The wall's feed, shared likewise."""
+        feed, readers = self._wall or (self._new_wall_feed(), 0)
+        self._wall = feed, readers + 1
+        try:
+            yield feed
+        finally:
+            readers = self._wall[1] - 1
+            self._wall = (feed, readers) if readers else None
+            if not readers:
+                feed.close()
 
     async def strip(self) -> Strip:
         """The header's live part; at most `STRIP_SECONDS` old."""
@@ -103,14 +105,6 @@ class Feeds:
         """Raises `Unavailable` when too many watch already."""
         if self.readers >= MOST_READERS:
             raise Unavailable(f"{MOST_READERS} pages watch already; close some and try again")
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self.readers += 1
-        try:
-            yield
-        finally:
-            self.readers -= 1
 
     def _new_run_feed(self, run: int) -> RunFeed:
         return RunFeed(run, db=self._db, doorbell=self.doorbell, pages=self._pages)

@@ -9,16 +9,17 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 import anyio
 
 from app.supervision.doorbell import Bell
 from app.web.live.feeds import Feeds
-from app.web.live.frames import Cursor, at, frame
-from app.web.live.run_feed import Head, RunFeed
-from app.web.live.wall_feed import Wall
+from app.web.live.frames import Cursor, frame
+from app.web.live.readers import RunReader, WallReader
+from app.web.live.rung import rung_since
 
 #: Seconds between heartbeats: named frames, so that a page can tell a silent stream from a dead one.
 BEAT_SECONDS = 2.0
@@ -39,6 +40,19 @@ class Listener:
     may_read: Callable[[], Awaitable[bool]]
     leaving: anyio.Event = field(default_factory=anyio.Event)
     check_seconds: float = CHECK_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """What a reader wants: runs, each after a cursor, and the wall. With neither it follows the header alone."""
+
+    runs: Mapping[int, Cursor] = field(default_factory=dict)
+    wall: bool = False
+    missing: tuple[int, ...] = ()  #: runs that it asked for and that are not there
+
+    def heard(self) -> tuple[int, ...]:
+        """The runs whose rings matter; none: all rings do."""
+        return () if self.wall else tuple(self.runs)
 
 
 class _Pulse:
@@ -63,13 +77,13 @@ class _Pulse:
         self._check_at = time.monotonic() + self._listener.check_seconds
         return await self._listener.may_read()
 
-    async def pause(self, bell: Bell, *, most: float = math.inf) -> None:
-        """Until something rings or the next heartbeat is due, and not longer than `most` seconds."""
+    async def pause(self, bell: Bell, *, most: float = math.inf) -> frozenset[int]:
+        """Until something rings or the next heartbeat is due, and not longer than `most` seconds; what rang."""
         try:
             async with asyncio.timeout(max(0.0, min(most, self._beat_at - time.monotonic()))):
-                await bell.wait()
+                return await bell.wait()
         except TimeoutError:
-            pass
+            return frozenset()
 
 
 def hello(listener: Listener) -> bytes:
@@ -83,110 +97,50 @@ def bye(why: str) -> bytes:
     return frame("bye", {"why": why})
 
 
-async def run_frames(feeds: Feeds, run: int, cursor: Cursor, listener: Listener) -> AsyncIterator[bytes]:
-    """Everything about one run after `cursor`, for ever."""
-    with feeds.run(run) as (feed, bell):
+async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncIterator[bytes]:
+    """Everything about the topics, each run after its cursor, for ever.
+
+    Fragments of all topics come first: an alert is never late behind the output of another run.
+    """
+    with ExitStack() as stack:
+        bell = stack.enter_context(feeds.stream(*topics.heard()))
+        runs = [RunReader(run, stack.enter_context(feeds.run(run)), after) for run, after in topics.runs.items()]
+        wall = WallReader(stack.enter_context(feeds.wall()), in_turn=bool(runs)) if topics.wall else None
         yield hello(listener)
-        pulse, seen, eof = _Pulse(listener), Head(), False
-        strip_seen = -1
-        while not listener.leaving.is_set():
-            head = await feed.look()
-            cursor = replace(cursor, event=head.event)
-            for fragment in _fragments(head, seen):
-                yield at(cursor, fragment)
-            seen = head
-            strip = await feeds.strip()
-            if strip.version != strip_seen:
-                strip_seen = strip.version
-                yield strip.frame
-            for _ in range(FRAMES_AT_ONCE):
-                if (news := await _next(feed, head, cursor)) is None:
-                    break
-                cursor, shared = news
-                yield at(cursor, shared)
-            if beat := pulse.beat(cursor):
-                yield beat
-            if not await pulse.may_go_on():
-                yield bye("signed_out")
-                return
-            if cursor.line < head.line or cursor.usage < head.usage:
-                continue
-            if head.ended and not eof:
-                eof = True
-                yield at(cursor, frame("eof", {"run": run}))
-            await pulse.pause(bell, most=feed.due_in())
-        yield bye("shutdown")
-
-
-def _fragments(head: Head, seen: Head) -> list[bytes]:
-    """Alerts first: they are never late behind output."""
-    changed = [head.alerts] if head.alerts_version != seen.alerts_version else []
-    return [*changed, head.panel] if head.version != seen.version else changed
-
-
-async def _next(feed: RunFeed, head: Head, cursor: Cursor) -> tuple[Cursor, bytes] | None:
-    """The next frame of usage or lines after the cursor and the cursor after it; None when it is at the head."""
-    if cursor.usage < head.usage and (link := await feed.usage_after(cursor.usage)):
-        return replace(cursor, usage=link.last), link.frame
-    if cursor.line < head.line and (link := await feed.lines_after(cursor.line)):
-        return replace(cursor, line=link.last), link.frame
-    return None
-
-
-async def wall_frames(feeds: Feeds, listener: Listener) -> AsyncIterator[bytes]:
-    """All cards, then those that change, for ever. A reader that comes back gets all of them again."""
-    with feeds.wall() as (feed, bell):
-        yield hello(listener)
-        pulse, sent = _Pulse(listener), dict[int, int]()
-        queue_seen = strip_seen = -1
-        while not listener.leaving.is_set():
-            wall = await feed.look()
-            for changed in _changes(wall, sent):
-                yield changed
-            if wall.queue.version != queue_seen:
-                queue_seen = wall.queue.version
-                yield wall.queue.frame
-            strip = await feeds.strip()
-            if strip.version != strip_seen:
-                strip_seen = strip.version
-                yield strip.frame
-            if beat := pulse.beat(None):
-                yield beat
-            if not await pulse.may_go_on():
-                yield bye("signed_out")
-                return
-            await pulse.pause(bell)
-        yield bye("shutdown")
-
-
-async def house_frames(feeds: Feeds, listener: Listener) -> AsyncIterator[bytes]:
-    """The live part of the header alone, for pages that show no run, for ever."""
-    with feeds.house() as bell:
-        yield hello(listener)
+        for run in topics.missing:
+            yield frame("missing", {"run": run})
         pulse, strip_seen = _Pulse(listener), -1
+        rung: frozenset[int] = frozenset()
         while not listener.leaving.is_set():
+            for reader in runs:
+                for fragment in await reader.look(rung):
+                    yield fragment
+            for fragment in await wall.look(rung) if wall else ():
+                yield fragment
             strip = await feeds.strip()
             if strip.version != strip_seen:
                 strip_seen = strip.version
                 yield strip.frame
-            if beat := pulse.beat(None):
+            for reader in runs:
+                for _ in range(FRAMES_AT_ONCE):
+                    if (news := await reader.next()) is None:
+                        break
+                    yield news
+            if beat := pulse.beat(runs[0].cursor if len(runs) == 1 else None):
                 yield beat
             if not await pulse.may_go_on():
                 yield bye("signed_out")
                 return
-            await pulse.pause(bell)
-            # Every line of every run rings: the header needs to know a few times a second at most.
-            await asyncio.sleep(STRIP_GATHER_SECONDS)
+            if any(reader.behind for reader in runs):
+                rung = await rung_since(bell)
+                continue
+            for reader in runs:
+                if end := reader.end():
+                    yield end
+            rung = await pulse.pause(
+                bell, most=min((each.due_in() for each in [*runs, wall] if each), default=math.inf)
+            )
+            if not runs and not wall:
+                # Every line of every run rings: the header needs to know a few times a second at most.
+                await asyncio.sleep(STRIP_GATHER_SECONDS)
         yield bye("shutdown")
-
-
-def _changes(wall: Wall, sent: dict[int, int]) -> list[bytes]:
-    """Cards this reader has not got in their newest version, and those that left. Updates `sent`."""
-    frames = [frame("gone", {"run": run}) for run in sent.keys() - wall.cards.keys()]
-    for run in sent.keys() - wall.cards.keys():
-        del sent[run]
-    for run, sheet in wall.cards.items():
-        if sent.get(run) != sheet.version:
-            sent[run] = sheet.version
-            frames.append(sheet.frame)
-    return frames

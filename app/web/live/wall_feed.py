@@ -56,13 +56,17 @@ class WallFeed:
     def close(self) -> None:
         self._listening.close()
 
+    def ready_in(self) -> float:
+        """Seconds until a look waits for nothing."""
+        return max(0.0, self._read_at + GATHER_SECONDS - time.monotonic())
+
     async def look(self) -> Wall:
         """The wall, read again when something rang since anyone looked: the first to come reads for all."""
         async with self._lock:
             # Kept until it was read: who reads may be cancelled on the way.
             self._rung |= await rung_since(self._bell)
             if self._wall is None or self._rung or time.monotonic() - self._read_at > AGE_SECONDS:
-                await asyncio.sleep(max(0.0, self._read_at + GATHER_SECONDS - time.monotonic()))
+                await asyncio.sleep(self.ready_in())
                 self._rung |= await rung_since(self._bell)
                 self._read_at = time.monotonic()
                 self._wall = await self._read(self._wall or Wall(), self._rung)

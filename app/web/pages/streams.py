@@ -1,44 +1,74 @@
-"""GET /stream: one endless answer per page."""
+"""GET /stream: one endless answer per browser."""
 
 from __future__ import annotations
-
-from collections.abc import AsyncIterator, Callable
 
 import anyio
 from sse_starlette.sse import EventSourceResponse
 from starlette.responses import Response
 
-from app.domain.errors import Refused
+from app.domain.errors import NotFound, Refused
 from app.store import runs
+from app.store.database import Database
 from app.supervision.doorbell import Doorbell
 from app.web.access import Visitor, still_known
-from app.web.asked import query_number
+from app.web.asked import number_of
 from app.web.live.frames import Cursor, parse_cursor
-from app.web.live.stream import Listener, house_frames, run_frames, wall_frames
+from app.web.live.stream import Listener, Topics, frames
 from app.web.state import WebRequest
 
 #: Seconds a reader may take for one frame before it is dropped: without it a stuck one stays for ever.
 SEND_SECONDS = 10.0
+#: Runs of one stream.
+MOST_RUNS = 100
 #: Seconds for the last frame at a shutdown; the server waits for streams a little longer.
 FAREWELL_SECONDS = 1.0
 
 
 async def stream(request: WebRequest, visitor: Visitor) -> Response:
-    """?run=42 with `after` or Last-Event-ID, ?wall=1, or ?house=1 for the header alone."""
+    """?run=42 with `after` or Last-Event-ID, ?wall=1, or ?house=1 for the header alone.
+
+    A browser asks once for all its pages: several `run`, each with its own `after`, and `wall` beside them.
+    """
     feeds = request.state["feeds"]
     feeds.require_room()
-    run = query_number(request, "run", 0)
-    if run:
-        await runs.get(request.state["db"], run)
-        cursor = cursor_of(request)
-        return respond(request, visitor, run, lambda listener: run_frames(feeds, run, cursor, listener))
-    if request.query_params.get("house") == "1":
-        return respond(request, visitor, Doorbell.HOUSE, lambda listener: house_frames(feeds, listener))
-    if request.query_params.get("wall") != "1":
+    topics = await topics_of(request)
+    return respond(request, visitor, topics)
+
+
+async def topics_of(request: WebRequest) -> Topics:
+    """What is asked for. One unknown run is `NotFound`; among other topics it is only missing."""
+    query, db = request.query_params, request.state["db"]
+    wall = query.get("wall") == "1"
+    asked = [number_of(text, "run", low=1) for text in query.getlist("run")]
+    if not asked and not wall and query.get("house") != "1":
         raise Refused(
             "neither run, wall nor house is given", where="query", todo="Ask for ?run=42, ?wall=1 or ?house=1."
         )
-    return respond(request, visitor, Doorbell.HOUSE, lambda listener: wall_frames(feeds, listener))
+    if len(asked) == 1 and not wall:
+        await runs.get(db, asked[0])
+        return Topics(runs={asked[0]: cursor_of(request)})
+    after = query.getlist("after") or [""] * len(asked)
+    if len(asked) > MOST_RUNS or len(after) != len(asked) or len(set(asked)) != len(asked):
+        raise Refused(
+            f"{len(asked)} times run and {len(after)} times after",
+            where="query",
+            todo=f"Ask for at most {MOST_RUNS} different runs, each with its own after.",
+        )
+    there = {run for run in asked if await _is_there(db, run)}
+    cursors = {run: parse_cursor(text) for run, text in zip(asked, after, strict=True)}
+    return Topics(
+        runs={run: cursor for run, cursor in cursors.items() if run in there},
+        wall=wall,
+        missing=tuple(run for run in asked if run not in there),
+    )
+
+
+async def _is_there(db: Database, run: int) -> bool:
+    try:
+        await runs.get(db, run)
+    except NotFound:
+        return False
+    return True
 
 
 def cursor_of(request: WebRequest) -> Cursor:
@@ -46,9 +76,7 @@ def cursor_of(request: WebRequest) -> Cursor:
     return parse_cursor(request.headers.get("last-event-id") or request.query_params.get("after", ""))
 
 
-def respond(
-    request: WebRequest, visitor: Visitor, run: int, frames: Callable[[Listener], AsyncIterator[bytes]]
-) -> Response:
+def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
     """The endless answer. Frames go out as they are; heartbeats are among them, so no pings are added."""
     state = request.state
     db, doorbell, leaving = state["db"], state["feeds"].doorbell, anyio.Event()
@@ -58,13 +86,13 @@ def respond(
 
     async def wake_to_leave() -> None:
         await leaving.wait()
-        doorbell.ring(run)
+        doorbell.ring(next(iter(topics.runs), Doorbell.HOUSE))
 
     listener = Listener(
         server=f"{state['started_at']:.3f}", version=state["version"], may_read=may_read, leaving=leaving
     )
     return EventSourceResponse(
-        frames(listener),
+        frames(state["feeds"], topics, listener),
         sep="\n",
         ping=0,
         send_timeout=SEND_SECONDS,

@@ -26,7 +26,7 @@ from app.web.live import run_feed, stream, wall_feed
 from app.web.live.feeds import MOST_READERS, Feeds
 from app.web.live.frames import Cursor
 from app.web.live.run_feed import KEPT_BYTES, MOST_BYTES, MOST_ROWS
-from app.web.live.stream import Listener, run_frames, wall_frames
+from app.web.live.stream import Listener, Topics
 from tests.integration.web.conftest import Site, until
 
 
@@ -72,6 +72,11 @@ def listener(**changes: object) -> Listener:
 
     values: dict[str, object] = {"server": "1", "version": "0", "may_read": yes}
     return Listener(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def of(*runs: int) -> Topics:
+    """These runs from their beginning."""
+    return Topics(runs={run: Cursor() for run in runs})
 
 
 def feeds_of(site: Site) -> Feeds:
@@ -124,7 +129,7 @@ async def test_a_reader_that_is_behind_waits_for_nothing(site: Site, monkeypatch
     monkeypatch.setattr(stream, "BEAT_SECONDS", math.inf)
     count = MOST_ROWS * (stream.FRAMES_AT_ONCE + 4)
     run = await site.seed(*[b"line"] * count)
-    async with contextlib.aclosing(frames_of(run_frames(feeds_of(site), run.id, Cursor(), listener()))) as frames:
+    async with contextlib.aclosing(frames_of(stream.frames(feeds_of(site), of(run.id), listener()))) as frames:
         assert await lines_until(frames, count) == list(range(1, count + 1))
 
 
@@ -218,7 +223,7 @@ async def test_the_end_is_told_after_the_last_line_and_the_heart_goes_on_beating
 async def test_readers_share_what_was_encoded_once(site: Site) -> None:
     run = await site.seed(*[b"line"] * 500)
     feeds = feeds_of(site)
-    with feeds.run(run.id) as (one, _), feeds.run(run.id) as (other, _):
+    with feeds.run(run.id) as one, feeds.run(run.id) as other:
         assert one is other
         first, second = await one.lines_after(0), await other.lines_after(0)
         assert first is not None
@@ -231,7 +236,7 @@ async def test_readers_share_what_was_encoded_once(site: Site) -> None:
 
 
 async def first_frames(feeds: Feeds, run: int, count: int) -> AsyncIterator[bytes]:
-    async with contextlib.aclosing(run_frames(feeds, run, Cursor(), listener())) as frames:
+    async with contextlib.aclosing(stream.frames(feeds, of(run), listener())) as frames:
         for _ in range(count):
             yield await anext(frames)
 
@@ -239,7 +244,7 @@ async def first_frames(feeds: Feeds, run: int, count: int) -> AsyncIterator[byte
 async def test_however_many_watch_what_rang_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await site.seed(b"line")
     feeds = feeds_of(site)
-    with feeds.run(run.id) as (feed, _), feeds.wall() as (wall, _):
+    with feeds.run(run.id) as feed, feeds.wall() as wall:
         head, cards = await feed.look(), await wall.look()
         # Whoever read the store again would have to wait for ever.
         monkeypatch.setattr(run_feed, "GATHER_SECONDS", math.inf)
@@ -252,7 +257,7 @@ async def test_however_many_watch_what_rang_is_read_once(site: Site, monkeypatch
 async def test_a_ring_is_not_lost_with_the_reader_that_heard_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await site.seed(b"line")
     feeds = feeds_of(site)
-    with feeds.run(run.id) as (feed, _), feeds.wall() as (wall, _):
+    with feeds.run(run.id) as feed, feeds.wall() as wall:
         for shared in (feed, wall):
             before = await shared.look()
             await site.print(run.id, b"another")
@@ -272,7 +277,7 @@ async def test_what_is_kept_for_other_readers_is_bounded(site: Site) -> None:
     for _ in range(12):
         await site.print(run.id, *[b"\x00" * 4096] * 256)
     feeds = feeds_of(site)
-    with feeds.run(run.id) as (feed, _):
+    with feeds.run(run.id) as feed:
         at = 0
         while (link := await feed.lines_after(at)) is not None:
             at = link.last
@@ -318,7 +323,7 @@ async def test_the_wall_sends_every_card_then_those_that_change(site: Site) -> N
 async def test_cards_that_leave_are_told_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await site.seed(b"hello")
     feeds = feeds_of(site)
-    async with contextlib.aclosing(frames_of(wall_frames(feeds, listener()))) as frames:
+    async with contextlib.aclosing(frames_of(stream.frames(feeds, Topics(wall=True), listener()))) as frames:
         assert (await next_named(frames, "card")).data["run"] == run.id
         # It ended long ago, as far as the record knows.
         await runs.transition(
@@ -326,6 +331,30 @@ async def test_cards_that_leave_are_told_once(site: Site, monkeypatch: pytest.Mo
         )
         site.supervisor.doorbell.ring(run.id)
         assert (await next_named(frames, "gone")).data == {"run": run.id}
+
+
+async def test_one_stream_brings_several_runs_and_the_wall_each_after_its_own_cursor(site: Site) -> None:
+    one, other = await site.seed(b"1", b"2", b"3"), await site.seed(b"1", b"2")
+    path = f"/stream?run={one.id}&after=0.2.0&run={other.id}&after=0.0.0&wall=1"
+    got: dict[object, list[int]] = {one.id: [], other.id: []}
+    async with reading(site, path) as frames:
+        await next_named(frames, "queue")
+        for lines in ((3, 2), (4, 3), (5, 4)):
+            while [got[one.id][-1:], got[other.id][-1:]] != [[lines[0]], [lines[1]]]:
+                frame = await next_named(frames, "lines")
+                got[frame.data["run"]] += frame.numbers
+            await site.print(one.id, b"more")
+            await site.print(other.id, b"more")
+        while str((await next_named(frames, "card")).data["run"]) != str(other.id):
+            pass
+    assert got == {one.id: [3, 4, 5], other.id: [1, 2, 3, 4]}
+
+
+async def test_a_run_that_is_not_there_keeps_nothing_from_the_others(site: Site) -> None:
+    run = await site.seed(b"line")
+    async with reading(site, f"/stream?run=999&after=&run={run.id}&after=0.0.0") as frames:
+        assert (await next_named(frames, "missing")).data == {"run": 999}
+        assert await lines_until(frames, 1) == [1]
 
 
 async def test_a_page_without_a_run_follows_the_header(site: Site) -> None:
@@ -361,7 +390,8 @@ async def test_a_stranger_gets_401_and_is_led_nowhere(site: Site) -> None:
     ("path", "status"),
     [
         ("/stream", 400), ("/stream?run=999", 404), ("/stream?run=1&after=junk", 400), ("/stream?run=x", 400),
-        ("/api/v1/runs/999/stream", 404),
+        ("/api/v1/runs/999/stream", 404), ("/stream?run=1&run=1&after=&after=", 400),
+        ("/stream?run=1&run=2&after=0.0.0", 400), ("/stream?wall=1&run=1&after=junk", 400),
     ],
 )  # fmt: skip
 async def test_a_stream_of_nothing_is_refused_before_it_begins(site: Site, path: str, status: int) -> None:
@@ -394,7 +424,7 @@ async def test_a_session_that_ends_ends_its_streams(site: Site) -> None:
         return await accounts.session(site.db, site.cookie, now=time.time()) is not None
 
     watching = listener(may_read=may_read, check_seconds=0.0)
-    async with contextlib.aclosing(frames_of(run_frames(feeds_of(site), run.id, Cursor(), watching))) as frames:
+    async with contextlib.aclosing(frames_of(stream.frames(feeds_of(site), of(run.id), watching))) as frames:
         await next_named(frames, "panel")
         await accounts.end_session(site.db, site.cookie)
         assert (await next_named(frames, "bye")).data == {"why": "signed_out"}
@@ -435,7 +465,7 @@ async def test_a_reader_that_does_not_read_holds_up_nobody(site: Site) -> None:
 
 async def test_a_ring_that_comes_while_the_store_is_read_is_not_lost(site: Site) -> None:
     run = await site.seed()
-    async with contextlib.aclosing(frames_of(run_frames(feeds_of(site), run.id, Cursor(), listener()))) as frames:
+    async with contextlib.aclosing(frames_of(stream.frames(feeds_of(site), of(run.id), listener()))) as frames:
         await next_named(frames, "strip")
         got: list[int] = []
         async with asyncio.TaskGroup() as group:
