@@ -60,6 +60,7 @@ class Supervisor:
         self._wake = asyncio.Event()
         self._held = False
         self._reconciled = False
+        self._closing = False
         self._stack = contextlib.AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []
         self._owners: set[asyncio.Task[None]] = set()
@@ -82,6 +83,7 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self._closing = True  # The slots that now become free are nobody's.
         if self._settings.leave_running:
             await self._leave_for_shutdown()
         else:
@@ -278,7 +280,7 @@ class Supervisor:
             self._wake.clear()
             while self._may_start():
                 run = await runs.next_queued(self._db)
-                if run is None or run.id in self._shop.lives:
+                if run is None or run.id in self._shop.lives or self._closing:
                     break
                 self._take(LiveRun(run=run), adopt=None)
 
@@ -287,6 +289,7 @@ class Supervisor:
             self.engine.reachable
             and self._reconciled
             and not self._held
+            and not self._closing
             and len(self._shop.lives) < self._settings.slots
         )
 

@@ -133,6 +133,17 @@ async def test_an_ordinary_shutdown_stops_what_runs_and_says_so(open_house: Open
         assert "shutdown" in ended.detail
 
 
+async def test_a_shutdown_gives_the_slots_it_frees_to_nobody(open_house: OpenHouse, engine: FakeEngine) -> None:
+    async with open_house(knobs(lines=TICKS, run_for=math.inf), engine=engine) as first:
+        submitted = await first.submit(epochs=first.settings.slots + 3)
+        for run in submitted[: first.settings.slots]:
+            await first.until(run.id, lambda found: found.lines >= 1)
+    assert not [each for each in engine.sandboxes.values() if each.alive]
+    async with open_house(knobs(lines=TICKS, run_for=math.inf), engine=engine) as second:
+        found = [await runs.get(second.db, run.id) for run in submitted]
+        assert [run.id for run in found if run.outcome] == [run.id for run in submitted[: first.settings.slots]]
+
+
 async def test_containers_of_no_known_run_are_ended_at_the_start(open_house: OpenHouse, engine: FakeEngine) -> None:
     async with open_house(knobs(lines=TICKS, run_for=math.inf), engine=engine, leave_running=True) as first:
         (run,) = await first.submit()
