@@ -63,7 +63,8 @@ class AttachedWire:
                 return wanted
 
     def send(self, data: bytes) -> None:
-        self._writer.write(data)
+        if not self._writer.is_closing():  # closed by a kill, which the reader is about to notice
+            self._writer.write(data)
 
     async def drain(self) -> None:
         await self._writer.drain()

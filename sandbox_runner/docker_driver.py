@@ -150,6 +150,7 @@ class DockerDriver(Driver):
         return [sandbox for sandbox in known if sandbox is not None]
 
     async def kill(self, sandbox: Sandbox) -> None:
+        self._stop.strike(sandbox)
         await self._let_go(sandbox)
         await self._stop.kill(sandbox)
 

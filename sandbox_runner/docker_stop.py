@@ -24,14 +24,18 @@ class StopLane:
         self._cgroups = cgroups
         self._asked: set[asyncio.Task[SandboxError | None]] = set()
 
-    async def kill(self, sandbox: Sandbox) -> None:
-        """Kernel and engine at once; back as soon as one of them has done it. Raises when neither could be asked."""
+    def strike(self, sandbox: Sandbox) -> None:
+        """SIGKILL by the kernel alone, where this host can: at once, waiting for nothing and nobody."""
         cgroup = self._cgroups.search(sandbox)
+        if cgroup is not None:
+            _kill_directly(sandbox, cgroup)
+
+    async def kill(self, sandbox: Sandbox) -> None:
+        """By the engine too; back as soon as nothing is left. Raises when neither it nor the kernel could be asked."""
+        cgroup = self._cgroups.find(sandbox)
         asked = asyncio.create_task(self._ask_engine(sandbox, thaw_first=cgroup is None), name="engine kill")
         self._asked.add(asked)
         asked.add_done_callback(self._asked.discard)
-        if cgroup is not None:
-            _kill_directly(sandbox, cgroup)
         until = time.monotonic() + KILL_WITHIN
         pause = 0.001
         while time.monotonic() < until and not asked.done():
