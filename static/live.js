@@ -4,17 +4,17 @@ import { Charts } from "./live/charts.js";
 import { heardTime, serverNow, startClock } from "./live/clock.js";
 import { startForm } from "./live/form.js";
 import { startKeys } from "./live/keys.js";
+import { Line } from "./live/line.js";
 import { Log } from "./live/log.js";
 import { morph } from "./live/morph.js";
 import { reapply, startStop } from "./live/stop.js";
-import { Stream } from "./live/stream.js";
 import { Wall } from "./live/wall.js";
 
 startClock();
 startChrome();
 startStop();
 
-const { run, stream: url, version } = document.body.dataset;
+const { run, cursor, stream: followed, version, worker } = document.body.dataset;
 const wall = document.getElementById("wall") ? new Wall(document.getElementById("wall")) : null;
 const log = document.getElementById("log") ? new Log(Number(run)) : null;
 const charts = document.getElementById("charts") ? new Charts(document.getElementById("charts")) : null;
@@ -82,10 +82,10 @@ function follow() {
   }, 1000);
 }
 
-if (url) {
-  const stream = new Stream({
-    url,
-    cursor: document.body.dataset.cursor ?? "",
+if (followed) {
+  const line = new Line({
+    topics: { runs: run ? { [run]: cursor } : {}, wall: wall !== null },
+    worker,
     onFrame(event, data) {
       if (typeof data.now === "number") heardFrame(data.now);
       else heardFrame(serverNow());
@@ -93,15 +93,15 @@ if (url) {
     },
     onState(state) {
       showState(state);
+      if (state === "live") banner("session", null);
       if (state === "signed-out") {
         banner("session", textBanner("You are signed out: this page no longer follows. Runs go on.", { href: `/sign-in?next=${encodeURIComponent(location.pathname)}`, text: "Sign in" }));
       }
     },
   });
-  stream.run();
-  addEventListener("online", () => stream.hurry());
-  document.addEventListener("visibilitychange", () => document.hidden || stream.hurry());
-  addEventListener("pagehide", () => stream.stop()); // frees the connection for the next page at once
+  addEventListener("online", () => line.hurry());
+  document.addEventListener("visibilitychange", () => document.hidden || line.hurry());
+  addEventListener("pagehide", () => line.leave()); // frees the connection for the next page at once
   addEventListener("pageshow", (event) => event.persisted && location.reload());
 } else {
   showState("");

@@ -1,17 +1,12 @@
 // Server-rendered fragments put into the page with as little disturbance as can be: focus, open details and half-typed
 // text stay. Fragments are status only; log text never comes this way.
 
-let policy = null;
-try {
-  policy = self.trustedTypes?.createPolicy("crucible", { createHTML: (html) => html }) ?? null;
-} catch {
-  policy = null; // the page's policy does not ask for trusted types
-}
+import { trustedHtml } from "./trusted.js";
 
 /** The elements of a fragment, with anything that could act by itself taken out: our fragments never have any. */
 export function parse(html) {
   const template = document.createElement("template");
-  template.innerHTML = policy ? policy.createHTML(html) : html;
+  template.innerHTML = trustedHtml(html);
   for (const element of template.content.querySelectorAll("*")) {
     if (/^(script|iframe|object|embed|base|link|meta|style)$/i.test(element.localName)) {
       element.remove();

@@ -1,4 +1,4 @@
-// One stream of frames that heals itself. Touches no page: it can move into a SharedWorker as it is.
+// One stream of frames that heals itself. Touches no page: it runs in a SharedWorker as well.
 import { FrameReader } from "./frames.js";
 
 const STALE_AFTER = 5_000; // ms without a frame (the server sends one each 2 s): say so
@@ -7,12 +7,12 @@ const FIRST_WAIT = 500;
 const LONGEST_WAIT = 10_000;
 
 /**
- * Follows `url` from `cursor` for ever: each frame goes to `onFrame(event, data, id)`, each change of health to `onState`.
+ * Follows the address that `target()` gives, for ever: each frame goes to `onFrame(event, data, id)`, each change of
+ * health to `onState`. It is asked for the address at each attempt: what was received is in it.
  * States: "connecting", "live", "stale", "waiting" (will try again), "signed-out", "gone" (both final).
  */
 export class Stream {
-  #url;
-  #cursor;
+  #target;
   #onFrame;
   #onState;
   #state = "";
@@ -22,10 +22,10 @@ export class Stream {
   #heard = 0; // performance.now() of the last bytes
   #failures = 0;
   #retry = FIRST_WAIT;
+  #renewing = false; // the next attempt follows at once, and nobody needs to hear of it
 
-  constructor({ url, cursor = "", onFrame, onState = () => {} }) {
-    this.#url = url;
-    this.#cursor = cursor;
+  constructor({ target, onFrame, onState = () => {} }) {
+    this.#target = target;
     this.#onFrame = onFrame;
     this.#onState = onState;
   }
@@ -37,6 +37,7 @@ export class Stream {
       while (!this.#stopped) {
         await this.#once();
         if (this.#stopped) break;
+        if (this.#renewing) continue;
         this.#tell("waiting");
         await this.#pause();
       }
@@ -51,6 +52,17 @@ export class Stream {
     this.#wake?.();
   }
 
+  get alive() {
+    return !this.#stopped;
+  }
+
+  /** Begins again at once, at the address as it is now. */
+  renew() {
+    this.#renewing = true;
+    this.#abort?.abort();
+    this.hurry();
+  }
+
   /** Tries at once: the page became visible, or the machine came back to the network. */
   hurry() {
     this.#failures = 0;
@@ -63,11 +75,12 @@ export class Stream {
 
   async #once() {
     this.#abort = new AbortController();
-    this.#tell("connecting");
+    if (!this.#renewing) this.#tell("connecting");
+    this.#renewing = false;
     this.#heard = performance.now(); // a connection that never answers is renewed as well
     try {
       const response = await fetch(this.#target(), {
-        headers: { Accept: "text/event-stream", ...(this.#cursor ? { "Last-Event-ID": this.#cursor } : {}) },
+        headers: { Accept: "text/event-stream" },
         signal: this.#abort.signal,
         cache: "no-store",
         redirect: "manual", // a redirect can only be the way to the sign-in page
@@ -121,13 +134,6 @@ export class Stream {
       return;
     }
     this.#onFrame(event, parsed, id);
-    if (id) this.#cursor = id; // after the page has it: a frame that failed is asked for again
-  }
-
-  #target() {
-    const url = new URL(this.#url, self.location.href);
-    if (this.#cursor) url.searchParams.set("after", this.#cursor);
-    return url;
   }
 
   #watch() {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ def test_pages_stay_within_their_edges_and_can_be_read(open_page: Open, api: Api
         expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
         assert overflow(page) == [], path
         assert page.evaluate(LOW_CONTRAST) == [], path
+        assert not re.search(r"\b(None|undefined|NaN)\b", page.inner_text("body")), path
 
 
 def test_the_theme_is_remembered_and_set_before_the_first_paint(open_page: Open) -> None:

@@ -1,0 +1,102 @@
+// One stream for all pages of a browser. Runs in a SharedWorker, in the page that leads the others, or in a lone page.
+import { Stream } from "./stream.js";
+
+const FORGOTTEN_AFTER = 150_000; // ms; a hidden page's timers may come once a minute only
+const WALL_FRAMES = new Set(["card", "gone", "queue"]);
+const RUN_FRAMES = new Set(["lines", "usage", "panel", "alerts", "eof", "missing"]);
+
+/** "3.200.17" and "5.100.17" -> "3.100.17": after this neither of two readers has missed anything. */
+export function earlier(one, other) {
+  if (!one || !other) return one || other;
+  const [a, b] = [one, other].map((cursor) => cursor.split(".").map(Number));
+  return a.map((number, place) => Math.min(number, b[place])).join(".");
+}
+
+export class Hub {
+  #pages = new Map(); // key -> {topics: {runs: {42: "3.200.17"}, wall}, send, heard}
+  #cursors = new Map(); // run -> how far the stream is with it
+  #stream = null;
+  #state = "connecting";
+  #due = 0;
+
+  constructor() {
+    setInterval(() => this.#forget(), 30_000);
+  }
+
+  /** A message of the page `key`; `send` is the way back to it. */
+  hear(key, message, send) {
+    const page = this.#pages.get(key);
+    if (page) page.heard = performance.now();
+    if (message.op === "join") this.#join(key, message.topics, send);
+    else if (message.op === "leave") this.#leave(key);
+    else if (message.op === "here") send({ op: page ? "pong" : "lost", state: this.#state });
+    else if (message.op === "hurry") this.#stream?.hurry();
+  }
+
+  #join(key, topics, send) {
+    this.#pages.set(key, { topics, send, heard: performance.now() });
+    for (const [run, cursor] of Object.entries(topics.runs)) {
+      this.#cursors.set(run, this.#cursors.has(run) ? earlier(this.#cursors.get(run), cursor) : cursor);
+    }
+    send({ op: "state", state: this.#state });
+    this.#renew();
+  }
+
+  #leave(key) {
+    if (!this.#pages.delete(key)) return;
+    for (const run of [...this.#cursors.keys()]) {
+      if (![...this.#pages.values()].some(({ topics }) => run in topics.runs)) this.#cursors.delete(run);
+    }
+    if (this.#pages.size > 0) return; // what nobody reads any more is left out at the next renewal
+    this.#stream?.stop();
+    this.#stream = null;
+  }
+
+  /** A new set of topics needs a new stream. Pages that open together cost one. */
+  #renew() {
+    this.#due ||= setTimeout(() => {
+      this.#due = 0;
+      if (this.#pages.size === 0) return;
+      if (this.#stream?.alive) this.#stream.renew();
+      else this.#start();
+    }, 10);
+  }
+
+  #start() {
+    const stream = new Stream({
+      target: () => this.#target(),
+      onFrame: (event, data, id) => this.#spread(event, data, id),
+      onState: (state) => {
+        this.#state = state;
+        for (const { send } of this.#pages.values()) send({ op: "state", state });
+      },
+    });
+    this.#stream = stream;
+    stream.run();
+  }
+
+  #target() {
+    const url = new URL("/stream", self.location.href);
+    for (const [run, cursor] of this.#cursors) {
+      url.searchParams.append("run", run);
+      url.searchParams.append("after", cursor);
+    }
+    const wall = [...this.#pages.values()].some(({ topics }) => topics.wall);
+    if (wall) url.searchParams.set("wall", "1");
+    else if (this.#cursors.size === 0) url.searchParams.set("house", "1");
+    return url;
+  }
+
+  #spread(event, data, id) {
+    const run = RUN_FRAMES.has(event) ? String(data.run) : null;
+    for (const { topics, send } of this.#pages.values()) {
+      if (run !== null ? run in topics.runs : topics.wall || !WALL_FRAMES.has(event)) send({ op: "frame", event, data, id });
+    }
+    // After the pages have it: a frame that failed is asked for again.
+    if (id && run !== null && this.#cursors.has(run)) this.#cursors.set(run, id);
+  }
+
+  #forget() {
+    for (const [key, { heard }] of [...this.#pages]) if (performance.now() - heard > FORGOTTEN_AFTER) this.#leave(key);
+  }
+}
