@@ -75,6 +75,7 @@ async def local_server(
         config = uvicorn.Config(
             create_app(settings, driver=driver),
             log_config=None,
+            access_log=False,  # It would write one-time links into the log.
             server_header=False,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=5,

@@ -150,10 +150,10 @@ async def create_token(
 
 @whole
 async def token_user(db: Database, secret: str, *, now: float) -> User | None:
-    """The token's user, None when unknown, revoked or expired; notes when it was used (at most once a minute)."""
+    """The token's user, None when unknown, revoked or expired. Only reads: a stop must not wait for a writer."""
     table = tables.tokens.c
     query = (
-        select(tables.users, table.id.label("token"), table.expires_at, table.last_used_at)
+        select(tables.users, table.expires_at)
         .join(tables.tokens, table.user == tables.users.c.id)
         .where(table.digest == _digest(secret))
     )
@@ -161,9 +161,23 @@ async def token_user(db: Database, secret: str, *, now: float) -> User | None:
         row = (await connection.execute(query)).one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
-    if row.last_used_at is None or now - row.last_used_at >= NOTE_SECONDS:
-        await _note_use(db, row.token, now)
     return _user(row)
+
+
+@whole
+async def note_use(db: Database, secret: str, *, now: float) -> None:
+    """Note when the token was used, at most once a minute. A full disk is no error: it must keep nobody out."""
+    table = tables.tokens
+    query = select(table.c.id, table.c.last_used_at).where(table.c.digest == _digest(secret))
+    try:
+        async with db.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None or (row.last_used_at is not None and now - row.last_used_at < NOTE_SECONDS):
+            return
+        async with db.writing() as connection:
+            await connection.execute(update(table).where(table.c.id == row.id).values(last_used_at=now))
+    except Broken as error:
+        log.warning("the use of a token could not be noted: %s", error)
 
 
 @whole
@@ -194,16 +208,6 @@ async def prune(db: Database, *, now: float) -> None:
 _TOKENS = select(tables.tokens, tables.users.c.name.label("owner")).join(
     tables.users, tables.users.c.id == tables.tokens.c.user
 )
-
-
-async def _note_use(db: Database, token: int, now: float) -> None:
-    table = tables.tokens
-    try:
-        async with db.writing() as connection:
-            await connection.execute(update(table).where(table.c.id == token).values(last_used_at=now))
-    except Broken as error:
-        # A full disk must not keep anyone from stopping a run.
-        log.warning("the use of token %d could not be noted: %s", token, error)
 
 
 def _digest(secret: str) -> bytes:

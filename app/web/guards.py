@@ -11,12 +11,15 @@ What changes something and comes with a cookie must also come from our own pages
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.store import accounts
 from app.web.access import Visitor, visitor_by_cookie, visitor_by_token
 from app.web.answers import comes_back_to, error_answer, json_error, stranger, wants_fragment, wants_json
 from app.web.cross_site import SAFE_METHODS, from_our_pages
@@ -81,7 +84,11 @@ def program(method: str, path: str, handler: Handler) -> Route:
             )
         if not visitor.by_token and not await _token_fits(request, visitor):
             return json_error(STALE, 403)
-        return await handler(request, visitor)
+        response = await handler(request, visitor)
+        if visitor.by_token:  # After the answer: a stop must not wait for a writer.
+            note = BackgroundTask(accounts.note_use, request.state["db"], visitor.secret, now=time.time())
+            response.background = response.background or note
+        return response
 
     return Route(f"/api/v1{path}", guarded, methods=[method])
 

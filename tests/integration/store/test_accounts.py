@@ -95,10 +95,17 @@ async def test_the_use_of_a_token_is_noted_once_a_minute(db: Database) -> None:
 
     noted = []
     for now in (100.0, 101.0, 159.9, 160.0, 161.0):
-        await accounts.token_user(db, "s", now=now)
+        await accounts.note_use(db, "s", now=now)
         noted.append((await accounts.tokens(db, admin.id))[0].last_used_at)
 
     assert noted == [100.0, 100.0, 100.0, 160.0, 160.0]
+
+
+async def test_a_token_is_known_while_another_process_writes(db: Database) -> None:
+    admin = await accounts.administrator(db)
+    await accounts.create_token(db, admin.id, "s", "ci", at=0.0, expires_at=None)
+    async with db.writing():
+        assert await accounts.token_user(db, "s", now=100.0) == admin
 
 
 async def test_a_token_works_while_its_use_cannot_be_noted(db: Database) -> None:
@@ -108,6 +115,7 @@ async def test_a_token_works_while_its_use_cannot_be_noted(db: Database) -> None
         await connection.exec_driver_sql("PRAGMA query_only = ON")
 
     assert await accounts.token_user(db, "s", now=100.0) == admin
+    await accounts.note_use(db, "s", now=100.0)
     assert (await accounts.tokens(db, admin.id))[0].last_used_at is None
 
 
