@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.settings import Settings
+from app.store import accounts
 from app.store.database import Database, sqlite_url
 from app.supervision.data_folder import hold_data_folder
 from app.supervision.doorbell import Doorbell
@@ -70,6 +71,7 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
         instance = stack.enter_context(hold_data_folder(settings.data))
         db = await Database.open(settings.database or sqlite_url(settings.data))
         stack.push_async_callback(db.close)
+        await accounts.prune(db, now=time.time())
         if driver is None:
             driver = DockerDriver(settings.docker_host or None)
             stack.push_async_callback(driver.close)
