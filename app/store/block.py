@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from app.domain.levels import Level, guess
 
@@ -39,9 +39,13 @@ class Block:
     count: int
     flags: bytes
     levels: bytes
-    deltas: Sequence[int]  #: microseconds since the line before; 0 for the first
+    times: bytes  #: see `deltas`; packed, for a search needs none of them
     text: bytes  #: the lines, joined by newlines; a newline inside a line is a blank here
     exact: Sequence[bytes] | None  #: the lines, where `text` does not tell them
+
+    def deltas(self) -> Sequence[int]:
+        """Microseconds since the line before; 0 for the first."""
+        return struct.unpack(f"<{self.count}{'q' if len(self.times) == 8 * self.count else 'i'}", self.times)
 
     def pieces(self) -> Sequence[bytes]:
         """The lines' very bytes."""
@@ -87,9 +91,9 @@ def unpack(data: bytes) -> Block:
         if version != 1:
             levels = data[place : place + count]
             place += count
-        times = struct.Struct(f"<{count}{'q' if form & WIDE_TIMES else 'i'}")
-        deltas = times.unpack_from(data, place)
-        place += times.size
+        width = 8 if form & WIDE_TIMES else 4
+        times = data[place : place + width * count]
+        place += width * count
         exact = None
         if version == 1 or form & LENGTHS:
             exact = _by_lengths(data, place, count, wide=bool(form & WIDE_LENGTHS))
@@ -98,13 +102,15 @@ def unpack(data: bytes) -> Block:
             text = data[place:]
     except struct.error as error:
         raise CorruptBlock(f"a block is cut short: {error}") from None
+    if len(times) != width * count:
+        raise CorruptBlock("a block is cut short")
     if exact is None and text.count(b"\n") != count - 1:
         raise CorruptBlock(f"a block has {text.count(10) + 1} lines, not {count}")
     if version == 1:
         levels = guess(text)[0]
     elif levels and max(levels) not in _LEVELS:
         raise CorruptBlock("a block has a level that is none")
-    return Block(count=count, flags=flags, levels=levels, deltas=deltas, text=text, exact=exact)
+    return Block(count=count, flags=flags, levels=levels, times=times, text=text, exact=exact)
 
 
 def _by_lengths(data: bytes, place: int, count: int, *, wide: bool) -> list[bytes]:
@@ -113,7 +119,7 @@ def _by_lengths(data: bytes, place: int, count: int, *, wide: bool) -> list[byte
     ends = list(accumulate(lengths, initial=place + sizes.size))
     if ends[-1] != len(data):
         raise CorruptBlock(f"the lengths in a block add up to {ends[-1]} bytes, not {len(data)}")
-    return [data[left:right] for left, right in zip(ends[:-1], ends[1:], strict=True)]
+    return [data[left:right] for left, right in pairwise(ends)]
 
 
 def levels_of(levels: bytes) -> Iterable[Level]:

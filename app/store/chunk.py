@@ -155,7 +155,7 @@ def decode(chunk: Chunk, begin: int = 0, end: int | None = None) -> list[StoredL
     """
     block = opened(chunk)
     wanted = slice(begin, end)
-    at = list(accumulate(block.deltas, initial=chunk.first_at))[1:]
+    at = list(accumulate(block.deltas(), initial=chunk.first_at))[1:]
     numbers = range(chunk.first_line, chunk.last_line + 1)
     return [
         StoredLine(number=number, at=micros / 1e6, stream=flag >> 1, data=data, complete=bool(flag & 1), level=level)

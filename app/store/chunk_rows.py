@@ -79,8 +79,13 @@ def lines_of(rows: Sequence[Row[Any]], after: int, limit: int) -> list[StoredLin
 
 def _placeholders(row: Row[Any], begin: int, end: int) -> list[StoredLine]:
     # One for each line, so that numbers stay dense and a reader's cursor goes on as ever.
-    said = f"[lost: the stored output of lines {row.first_line} to {row.last_line} is damaged]".encode()
+    said = lost_text(row)
     return [
         StoredLine(number=number, at=row.first_at / 1e6, stream=2, data=said, complete=True, damaged=True)
         for number in range(begin, end + 1)
     ]
+
+
+def lost_text(row: Row[Any]) -> bytes:
+    """What stands in place of a damaged chunk's lines."""
+    return f"[lost: the stored output of lines {row.first_line} to {row.last_line} is damaged]".encode()

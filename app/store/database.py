@@ -57,6 +57,8 @@ class Database:
         self._readers = readers
         # A lock of our own, so that waiting writers queue in order instead of polling the file's lock.
         self._one_writer = asyncio.Lock()
+        #: Held by whoever takes chunks apart in a thread for a reader: all searches together use one core, in turns.
+        self.one_scan = asyncio.Lock()
 
     @classmethod
     async def open(cls, url: str, *, migrations: Path = MIGRATIONS) -> Self:

@@ -5,7 +5,6 @@ Small appends are small chunks; when those open at the end reach 64 KiB or 200 c
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import NotFound
 from app.store import tables
-from app.store.appending import OFF_LOOP, store_lines
+from app.store.appending import store_lines
 from app.store.chunk import StoredLine
-from app.store.chunk_rows import lines_of
 from app.store.database import Database
+from app.store.export import raw, rendered
+from app.store.reading import line_at, read, tail
 from app.store.whole import whole
 
 _PENDING = struct.Struct("<BI")
@@ -58,33 +58,6 @@ async def append_many(db: Database, batches: Mapping[int, Batch]) -> None:
         with_lines = [(standing[run][0], lines) for run, (lines, _) in batches.items() if lines]
         await store_lines(connection, with_lines)
         await _move_relays(connection, batches, standing)
-
-
-@whole
-async def read(
-    db: Database, run: int, *, after: int, limit: int = 1000, most_bytes: int | None = None
-) -> list[StoredLine]:
-    """Up to `limit` lines with number > `after`, in order.
-
-    With `most_bytes` fewer when they have more bytes than that, at least one while there are any. Lines of a damaged
-    chunk keep their numbers: each says in our own words that it is lost, and has `damaged` set.
-    """
-    if limit < 1:
-        return []
-    table = tables.output_chunks.c
-    here = (table.run == run, table.last_line > after, table.first_line <= after + limit)
-    async with db.reading() as connection:
-        last = after + limit
-        if most_bytes is not None:
-            sizes = select(table.last_line, table.raw_bytes).where(*here).order_by(table.last_line)
-            last = _last_within((await connection.execute(sizes)).all(), most_bytes)
-        query = select(tables.output_chunks).where(*here, table.first_line <= last).order_by(table.last_line)
-        rows = (await connection.execute(query)).all()
-    if sum(row.raw_bytes for row in rows) > OFF_LOOP:
-        lines = await asyncio.to_thread(lines_of, rows, after, limit)
-    else:
-        lines = lines_of(rows, after, limit)
-    return lines if most_bytes is None else _cut(lines, most_bytes)
 
 
 @whole
@@ -163,23 +136,15 @@ def _unpack_pending(packed: bytes) -> dict[int, bytes]:
     return pending
 
 
-def _last_within(sizes: Sequence[Any], most_bytes: int) -> int:
-    """The last line of the chunk in which `most_bytes` is reached."""
-    total = last = 0
-    for row in sizes:
-        total, last = total + row.raw_bytes, row.last_line
-        if total >= most_bytes:
-            break
-    return last
-
-
-def _cut(lines: list[StoredLine], most_bytes: int) -> list[StoredLine]:
-    total = 0
-    for index, line in enumerate(lines):
-        total += len(line.data)
-        if total > most_bytes:
-            return lines[: max(index, 1)]
-    return lines
-
-
-__all__ = ["RelayPosition", "StoredLine", "append", "append_many", "position", "read"]
+__all__ = [
+    "RelayPosition",
+    "StoredLine",
+    "append",
+    "append_many",
+    "line_at",
+    "position",
+    "raw",
+    "read",
+    "rendered",
+    "tail",
+]

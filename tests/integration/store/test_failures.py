@@ -24,20 +24,25 @@ from app.store import audit, output, runs, usage
 from app.store.database import Database
 from app.store.failures import explained, mapped
 from app.store.output import StoredLine
+from app.store.query import Query
+from app.store.stretch import Stretch
 from app.store.tables import metadata
 from app.store.usage import UsagePoint
 
 MODULES = [importlib.import_module(f"app.store.{found.name}") for found in pkgutil.iter_modules(app.store.__path__)]
-#: Every public function of the store that takes the database.
-FUNCTIONS = [
+#: Everything public in the store that takes the database.
+PUBLIC = [
     function
     for module in MODULES
     for name, function in vars(module).items()
-    if inspect.iscoroutinefunction(function)
+    if inspect.isfunction(function)
     and function.__module__ == module.__name__
     and not name.startswith("_")
     and next(iter(inspect.signature(function).parameters), "") == "db"
 ]
+FUNCTIONS = [function for function in PUBLIC if inspect.iscoroutinefunction(function)]
+#: Those that answer piece by piece.
+ITERATORS = [function for function in PUBLIC if inspect.isasyncgenfunction(function)]
 
 
 def name_of(function: typing.Any) -> str:
@@ -103,6 +108,8 @@ SAMPLES: Mapping[str, object] = {
     "status": AlertStatus.RESOLVED,
     "lines": [StoredLine(number=1, at=1.0, stream=1, data=b"x", complete=True)],
     "points": [UsagePoint(seq=1, at=1.0, cpu_mean=1.0, cpu_max=1.0, memory_bytes=1, pids=1)],
+    "query": Query(pattern="x"), "stretch": Stretch(run=1, after=0, before=None), "work": lambda *_: None,
+    "render": lambda lines: b"x" * len(lines), "since": 0.0, "until": 9.0, "seconds": 10,
     "batches": {1: ([StoredLine(number=1, at=1.0, stream=1, data=b"x", complete=True)], None)},
 }  # fmt: skip
 
@@ -120,7 +127,9 @@ def call(function: typing.Any, db: Database) -> typing.Any:
 
 
 def test_all_of_the_store_is_looked_at() -> None:
-    assert len(FUNCTIONS) >= 45
+    assert len(FUNCTIONS) >= 50
+    assert len(ITERATORS) >= 3
+    assert len(FUNCTIONS) + len(ITERATORS) == len(PUBLIC)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)
@@ -145,9 +154,50 @@ async def test_no_function_lets_an_error_of_a_damaged_file_out(
         await call(function, db)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)
-def test_every_function_is_whole_when_its_caller_is_cancelled(function: typing.Any) -> None:
-    assert function.__code__ is not inspect.unwrap(function).__code__, "decorate it with @whole"
+@pytest.mark.parametrize("function", ITERATORS, ids=name_of)
+async def test_no_iterator_lets_an_error_of_the_database_out(function: typing.Any, db: Database) -> None:
+    async with db.writing() as connection:
+        for table in reversed(metadata.sorted_tables):
+            await connection.exec_driver_sql(f'DROP TABLE "{table.name}"')
+
+    with pytest.raises(CrucibleError, match="no such table"):
+        await anext(call(function, db))
+
+
+def test_every_function_that_opens_a_transaction_is_whole_when_its_caller_is_cancelled() -> None:
+    for function in PUBLIC:
+        written = inspect.unwrap(function)
+        if {"reading", "writing"} & set(written.__code__.co_names):
+            assert function is not written, f"decorate {name_of(function)} with @whole"
+
+
+def test_whatever_opens_a_transaction_for_others_is_called_by_something_whole() -> None:
+    """Helpers within the store get the database too: each is whole itself, or used by nothing but what is whole."""
+    for module in MODULES:
+        tree = ast.parse(Path(module.__file__ or "").read_text())
+        defined = {node.name: node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
+        for name, node in defined.items():
+            if not {"reading", "writing"} & _attributes(node) or _is_whole(node) or module.__name__ in _MAKERS:
+                continue
+            users = [other for other in defined.values() if other is not node and name in _names(other)]
+            assert users, f"{module.__name__}.{name}"
+            assert all(_is_whole(user) for user in users), f"{module.__name__}.{name}"
+
+
+#: Where transactions are made.
+_MAKERS = {"app.store.database", "app.store.schema"}
+
+
+def _attributes(node: ast.AST) -> set[str]:
+    return {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def _is_whole(node: ast.AsyncFunctionDef) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == "whole" for each in node.decorator_list)
 
 
 def test_connections_are_taken_only_where_errors_are_translated() -> None:

@@ -1,0 +1,111 @@
+"""A stretch of a run's chunks, read a few at a time and taken apart in a thread. No transaction outlives a step."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Row, func, select
+
+from app.domain.errors import NotFound
+from app.store import tables
+from app.store.database import Database
+from app.store.whole import whole
+
+T = TypeVar("T")
+
+#: Raw bytes of the first step, which should answer at once, and of any later one.
+FIRST_STEP, LARGEST_STEP = 256 * 1024, 4 * 1024 * 1024
+#: Seconds of work in a step that its size aims at: a cancelled search ends after it, and others wait no longer.
+STEP_SECONDS = 0.02
+#: Chunks a step looks at.
+_MOST_CHUNKS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Lines `after` < number < `before` that are still to be read, from the front or from the end."""
+
+    run: int
+    after: int
+    before: int | None
+    newest_first: bool = False
+    size: int = FIRST_STEP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Generic[T]):
+    """What the work on some chunks made; `first` > `last` when there were none."""
+
+    made: T
+    first: int
+    last: int
+    total: int  #: lines of the run now
+    rest: Stretch
+    done: bool
+
+
+#: Rows of chunks in ascending order, and the first and last line that is wanted of them.
+Work = Callable[[Sequence[Row[Any]], int, int], T]
+
+
+@whole
+async def step(db: Database, stretch: Stretch, work: Work[T]) -> Step[T]:
+    """Do `work` in a thread on the next chunks of `stretch`. Raises `NotFound`, and `Broken` when reading fails."""
+    total, rows = await _rows(db, stretch)
+    before = total + 1 if stretch.before is None else min(stretch.before, total + 1)
+    first, last = stretch.after + 1, before - 1
+    if rows:
+        first, last = max(first, rows[0].first_line), min(last, rows[-1].last_line)
+    else:
+        last = first - 1
+    async with db.one_scan:
+        begun = time.perf_counter()
+        made = await asyncio.to_thread(work, rows, first, last)
+        took = time.perf_counter() - begun
+    # Grown or shrunk towards the aim, by the half at most.
+    size = stretch.size * min(2.0, max(0.5, STEP_SECONDS / max(took, 1e-4)))
+    rest = replace(stretch, size=int(min(max(size, FIRST_STEP / 4), LARGEST_STEP)))
+    if stretch.newest_first:
+        rest = replace(rest, before=first if rows else before)
+        done = not rows or first <= stretch.after + 1
+    else:
+        rest = replace(rest, after=max(stretch.after, last))
+        done = not rows or last >= before - 1
+    return Step(made=made, first=first, last=last, total=total, rest=rest, done=done)
+
+
+async def _rows(db: Database, stretch: Stretch) -> tuple[int, Sequence[Row[Any]]]:
+    """How many lines the run has, and the next rows."""
+    table = tables.output_chunks
+    of_run = table.c.run == stretch.run
+    async with db.reading() as connection:
+        total = await connection.scalar(select(tables.progress.c.lines).where(tables.progress.c.run == stretch.run))
+        if total is None:
+            raise NotFound(f"there is no run {stretch.run}")
+        before = total + 1 if stretch.before is None else min(stretch.before, total + 1)
+        # The chunk in which the stretch ends: the key is the last line, so both ends are found along it.
+        end = select(func.min(table.c.last_line)).where(of_run, table.c.last_line >= before - 1).scalar_subquery()
+        here = (of_run, table.c.last_line > stretch.after, table.c.last_line <= end)
+        order = table.c.last_line.desc() if stretch.newest_first else table.c.last_line
+        outline = select(table.c.last_line, table.c.raw_bytes).where(*here).order_by(order).limit(_MOST_CHUNKS)
+        found = (await connection.execute(outline)).all() if before - 1 > stretch.after else []
+        if not found:
+            return total, []
+        last = _far_enough(found, stretch.size)
+        wanted = table.c.last_line.between(min(last, found[0].last_line), max(last, found[0].last_line))
+        query = select(table).where(of_run, wanted).order_by(table.c.last_line)
+        return total, (await connection.execute(query)).all()
+
+
+def _far_enough(outline: Sequence[Any], size: int) -> int:
+    """The key of the chunk with which `size` raw bytes are reached."""
+    total = 0
+    for row in outline:
+        total += row.raw_bytes
+        if total >= size:
+            return int(row.last_line)
+    return int(outline[-1].last_line)
