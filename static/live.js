@@ -1,5 +1,5 @@
 // What a page does by itself: one stream in, the page up to date. Every page works without this file.
-import { banner, heardFrame, say, showState, startChrome, textBanner } from "./live/chrome.js";
+import { banner, heardFrame, refresh, say, showState, startChrome, textBanner } from "./live/chrome.js";
 import { Charts } from "./live/charts.js";
 import { heardTime, serverNow, startClock } from "./live/clock.js";
 import { startForm } from "./live/form.js";
@@ -51,6 +51,7 @@ const frames = {
     const strip = document.getElementById("strip");
     const before = strip.textContent;
     reapply(morph(strip, html));
+    refresh();
     if (strip.textContent !== before) follow();
   },
   card: (data) => wall?.card(data),

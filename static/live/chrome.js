@@ -27,7 +27,8 @@ export function showState(next) {
   refresh();
 }
 
-function refresh() {
+/** The age, and in the title what a page in the background has to tell: its timers may come once a minute only. */
+export function refresh() {
   const badge = document.getElementById("fresh");
   if (!badge) return;
   badge.dataset.state = state;

@@ -7,14 +7,12 @@ const RUN_FRAMES = new Set(["lines", "usage", "panel", "alerts", "eof", "missing
 
 /** "3.200.17" and "5.100.17" -> "3.100.17": after this neither of two readers has missed anything. */
 export function earlier(one, other) {
-  if (!one || !other) return one || other;
   const [a, b] = [one, other].map((cursor) => cursor.split(".").map(Number));
   return a.map((number, place) => Math.min(number, b[place])).join(".");
 }
 
 export class Hub {
-  #pages = new Map(); // key -> {topics: {runs: {42: "3.200.17"}, wall}, send, heard}
-  #cursors = new Map(); // run -> how far the stream is with it
+  #pages = new Map(); // key -> {topics: {runs: {42: "3.200.17"}, wall}, send, heard, waits}
   #stream = null;
   #state = "connecting";
   #due = 0;
@@ -34,20 +32,19 @@ export class Hub {
   }
 
   #join(key, topics, send) {
-    this.#pages.set(key, { topics, send, heard: performance.now() });
-    for (const [run, cursor] of Object.entries(topics.runs)) {
-      this.#cursors.set(run, this.#cursors.has(run) ? earlier(this.#cursors.get(run), cursor) : cursor);
-    }
+    // It waits: what the stream of before still brings may be further than this page is.
+    this.#pages.set(key, { topics, send, heard: performance.now(), waits: true });
     send({ op: "state", state: this.#state });
     this.#renew();
   }
 
   #leave(key) {
-    if (!this.#pages.delete(key)) return;
-    for (const run of [...this.#cursors.keys()]) {
-      if (![...this.#pages.values()].some(({ topics }) => run in topics.runs)) this.#cursors.delete(run);
-    }
-    if (this.#pages.size > 0) return; // what nobody reads any more is left out at the next renewal
+    // What nobody reads any more is left out when the stream is next renewed.
+    if (this.#pages.delete(key) && this.#pages.size === 0) this.close();
+  }
+
+  close() {
+    this.#pages.clear();
     this.#stream?.stop();
     this.#stream = null;
   }
@@ -77,23 +74,30 @@ export class Hub {
 
   #target() {
     const url = new URL("/stream", self.location.href);
-    for (const [run, cursor] of this.#cursors) {
+    const cursors = new Map();
+    for (const page of this.#pages.values()) {
+      page.waits = false;
+      for (const [run, cursor] of Object.entries(page.topics.runs)) {
+        cursors.set(run, cursors.has(run) ? earlier(cursors.get(run), cursor) : cursor);
+      }
+    }
+    for (const [run, cursor] of cursors) {
       url.searchParams.append("run", run);
       url.searchParams.append("after", cursor);
     }
     const wall = [...this.#pages.values()].some(({ topics }) => topics.wall);
     if (wall) url.searchParams.set("wall", "1");
-    else if (this.#cursors.size === 0) url.searchParams.set("house", "1");
+    else if (cursors.size === 0) url.searchParams.set("house", "1");
     return url;
   }
 
   #spread(event, data, id) {
     const run = RUN_FRAMES.has(event) ? String(data.run) : null;
-    for (const { topics, send } of this.#pages.values()) {
-      if (run !== null ? run in topics.runs : topics.wall || !WALL_FRAMES.has(event)) send({ op: "frame", event, data, id });
+    for (const { topics, send, waits } of this.#pages.values()) {
+      if (waits || (run === null ? WALL_FRAMES.has(event) && !topics.wall : !(run in topics.runs))) continue;
+      send({ op: "frame", event, data, id });
+      if (id && run !== null) topics.runs[run] = id;
     }
-    // After the pages have it: a frame that failed is asked for again.
-    if (id && run !== null && this.#cursors.has(run)) this.#cursors.set(run, id);
   }
 
   #forget() {

@@ -53,6 +53,7 @@ function throughLeader(receive) {
     },
     close() {
       abort.abort();
+      hub?.close();
       release?.();
       channel.close();
     },

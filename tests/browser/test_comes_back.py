@@ -78,8 +78,10 @@ def follow_from(page: Page, other: Callable[[int], int]) -> None:
         assert asked is not None
         cursor = f"{asked[1]}.{other(int(asked[2]))}.{asked[3]}"
         url = route.request.url.replace(asked[0], f"after={cursor}")
-        route.continue_(url=url, headers={**route.request.headers, "last-event-id": cursor})
+        route.continue_(url=url)
 
+    # What a SharedWorker asks for cannot be changed from here: without one, the page itself asks.
+    page.add_init_script("delete window.SharedWorker")
     page.route(re.compile(r"/stream\?"), change)
 
 
