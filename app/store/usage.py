@@ -1,4 +1,4 @@
-"""Resource usage: one folded point a second."""
+"""Resource usage: one folded point a second, and fewer long after a run's end. Peaks are never lost."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, Integer, cast, func, insert, select
 
 from app.store import tables
 from app.store.database import Database
 from app.store.whole import whole
 
+#: Most points `read_folded` answers.
+MOST_POINTS = 4000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsagePoint:
-    """One second of one run. `seq` is dense per run from 1. CPU in cores (1.0 = one core busy)."""
+    """One second of one run. `seq` is dense per run from 1. CPU in cores (1.0 = one core busy).
+
+    Long after the run's end one point stands for several `seconds`: then it has the `seq` of the last of them and
+    lowest and mean values of its own. None: as the second's only figure.
+    """
 
     seq: int
     at: float
@@ -24,6 +31,37 @@ class UsagePoint:
     cpu_max: float
     memory_bytes: int  #: highest in the second
     pids: int  #: highest in the second
+    seconds: int = 1
+    cpu_min: float | None = None
+    memory_min: int | None = None
+    memory_mean: float | None = None
+    pids_min: int | None = None
+    pids_mean: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Lowest, mean and highest of one figure in a stretch of time."""
+
+    min: float
+    mean: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """A stretch of time, from `since` to `until` (unix seconds, of its first and last point), `seconds` of it measured.
+
+    `seq` is its last point's: a reader goes on after it.
+    """
+
+    seq: int
+    since: float
+    until: float
+    seconds: int
+    cpu: Figure  #: cores
+    memory: Figure  #: bytes
+    pids: Figure
 
 
 @whole
@@ -47,6 +85,38 @@ async def read(db: Database, run: int, *, after: int = 0, limit: int = 4000) -> 
 
 
 @whole
+async def read_folded(
+    db: Database, run: int, *, since: float | None = None, until: float | None = None, points: int = 600
+) -> list[Folded]:
+    """Usage from `since` to before `until` (None: all there is) as at most `points` equal stretches, in order.
+
+    Highest and lowest values are those of the single seconds (as long as these are kept; then of what was kept of
+    them), so that no peak disappears however long the run. Stretches without any point are left out. `points` is at
+    most MOST_POINTS.
+    """
+    points = min(max(points, 1), MOST_POINTS)
+    table = tables.usage_points.c
+    here = [table.run == run]
+    here += [table.at >= since] if since is not None else []
+    here += [table.at < until] if until is not None else []
+    async with db.reading() as connection:
+        ends = select(func.min(table.at).label("first"), func.max(table.at).label("last")).where(*here)
+        row = (await connection.execute(ends)).one()
+        if row.first is None:
+            return []
+        begin = row.first if since is None else max(since, row.first)
+        end = row.last if until is None else min(until, row.last)
+        # A little more than the length, so that the last point is in the last stretch and not behind it; never
+        # finer than the points are.
+        width = max((end - begin) / points * (1 + 1e-9), 1.0)
+        # The clock may have been set in the middle: order is that of the points.
+        stretch = cast((table.at - begin) / width, Integer)
+        folded = select(*fold_columns(), func.min(table.at).label("since"), func.max(table.at).label("until"))
+        query = folded.where(*here).group_by(stretch).order_by(func.max(table.seq))
+        return [_folded(row) for row in await connection.execute(query)]
+
+
+@whole
 async def last(db: Database, run: int, count: int) -> list[UsagePoint]:
     """The newest `count` points, in order of time."""
     table = tables.usage_points
@@ -64,17 +134,53 @@ async def peak(db: Database, run: int) -> UsagePoint | None:
     `cpu_mean` is the mean over the whole run.
     """
     table = tables.usage_points.c
-    query = select(
-        func.max(table.seq).label("seq"),
-        func.max(table.at).label("at"),
-        func.avg(table.cpu_mean).label("cpu_mean"),
-        func.max(table.cpu_max).label("cpu_max"),
-        func.max(table.memory_bytes).label("memory_bytes"),
-        func.max(table.pids).label("pids"),
-    ).where(table.run == run)
+    query = select(*fold_columns(), func.max(table.at).label("at")).where(table.run == run)
     async with db.reading() as connection:
         row = (await connection.execute(query)).one()
-    return None if row.seq is None else _point(row)
+    if row.seq is None:
+        return None
+    return UsagePoint(
+        seq=row.seq,
+        at=row.at,
+        cpu_mean=row.cpu_mean,
+        cpu_max=row.cpu_max,
+        memory_bytes=row.memory_bytes,
+        pids=row.pids,
+    )
+
+
+def fold_columns() -> list[ColumnElement[Any]]:
+    """The columns of several points folded to one; named as in a point."""
+    table = tables.usage_points.c
+
+    def mean(value: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.sum(value * table.seconds) * 1.0 / func.sum(table.seconds)
+
+    return [
+        func.max(table.seq).label("seq"),
+        func.sum(table.seconds).label("seconds"),
+        mean(table.cpu_mean).label("cpu_mean"),
+        func.max(table.cpu_max).label("cpu_max"),
+        func.min(func.coalesce(table.cpu_min, table.cpu_mean)).label("cpu_min"),
+        func.max(table.memory_bytes).label("memory_bytes"),
+        func.min(func.coalesce(table.memory_min, table.memory_bytes)).label("memory_min"),
+        mean(func.coalesce(table.memory_mean, table.memory_bytes)).label("memory_mean"),
+        func.max(table.pids).label("pids"),
+        func.min(func.coalesce(table.pids_min, table.pids)).label("pids_min"),
+        mean(func.coalesce(table.pids_mean, table.pids)).label("pids_mean"),
+    ]
+
+
+def _folded(row: Any) -> Folded:
+    return Folded(
+        seq=row.seq,
+        since=row.since,
+        until=row.until,
+        seconds=row.seconds,
+        cpu=Figure(min=row.cpu_min, mean=row.cpu_mean, max=row.cpu_max),
+        memory=Figure(min=row.memory_min, mean=row.memory_mean, max=row.memory_bytes),
+        pids=Figure(min=row.pids_min, mean=row.pids_mean, max=row.pids),
+    )
 
 
 def _point(row: Any) -> UsagePoint:
@@ -85,4 +191,10 @@ def _point(row: Any) -> UsagePoint:
         cpu_max=row.cpu_max,
         memory_bytes=row.memory_bytes,
         pids=row.pids,
+        seconds=row.seconds,
+        cpu_min=row.cpu_min,
+        memory_min=row.memory_min,
+        memory_mean=row.memory_mean,
+        pids_min=row.pids_min,
+        pids_mean=row.pids_mean,
     )

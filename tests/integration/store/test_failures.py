@@ -20,7 +20,7 @@ from app.domain.errors import Broken, CrucibleError, Unavailable
 from app.domain.runs import EvaluationRequest, Outcome, Phase, RunState
 from app.domain.scores import Score, ScoreStatus
 from app.domain.stops import StopKind, StopReason, StopSource
-from app.store import audit, output, runs, usage
+from app.store import accounts, audit, output, runs, usage
 from app.store.database import Database
 from app.store.failures import explained, mapped
 from app.store.output import StoredLine
@@ -40,7 +40,9 @@ PUBLIC = [
     and not name.startswith("_")
     and next(iter(inspect.signature(function).parameters), "") == "db"
 ]
-FUNCTIONS = [function for function in PUBLIC if inspect.iscoroutinefunction(function)]
+#: The one that must not raise: a full disk keeps nobody from stopping a run.
+SILENT = accounts.note_use
+FUNCTIONS = [function for function in PUBLIC if inspect.iscoroutinefunction(function) and function is not SILENT]
 #: Those that answer piece by piece.
 ITERATORS = [function for function in PUBLIC if inspect.isasyncgenfunction(function)]
 
@@ -129,7 +131,7 @@ def call(function: typing.Any, db: Database) -> typing.Any:
 def test_all_of_the_store_is_looked_at() -> None:
     assert len(FUNCTIONS) >= 50
     assert len(ITERATORS) >= 3
-    assert len(FUNCTIONS) + len(ITERATORS) == len(PUBLIC)
+    assert len(FUNCTIONS) + len(ITERATORS) + 1 == len(PUBLIC)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=name_of)
