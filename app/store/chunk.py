@@ -109,15 +109,42 @@ def encode(lines: Sequence[StoredLine], levels: bytes | None = None, *, effort: 
     if levels is None:
         levels = given_or(lines, guess(joined(pieces))[0])
     flags = bytes([line.stream << 1 | line.complete for line in lines])
-    block = pack(pieces, flags, levels, [0, *map(operator.sub, times[1:], times)])
+    deltas = [0, *map(operator.sub, times[1:], times)]
+    return _chunk(lines[0].number, (times[0], times[-1]), pieces, flags, levels, deltas, effort)
+
+
+def merged(parts: Sequence[tuple[Chunk, Block]], *, effort: int) -> Chunk:
+    """One chunk of all the lines of neighbouring ones, given with their blocks."""
+    pieces: list[bytes] = []
+    deltas: list[int] = []
+    for index, (chunk, block) in enumerate(parts):
+        pieces += block.pieces()
+        jump = chunk.first_at - parts[index - 1][0].last_at if index else 0
+        deltas += [jump, *block.deltas()[1:]]
+    flags = b"".join([block.flags for _, block in parts])
+    levels = b"".join([block.levels for _, block in parts])
+    first, last = parts[0][0], parts[-1][0]
+    return _chunk(first.first_line, (first.first_at, last.last_at), pieces, flags, levels, deltas, effort)
+
+
+def _chunk(
+    first: int,
+    ends: tuple[int, int],
+    pieces: Sequence[bytes],
+    flags: bytes,
+    levels: bytes,
+    deltas: Sequence[int],
+    effort: int,
+) -> Chunk:
+    block = pack(pieces, flags, levels, deltas)
     # The few lines of one small append are merged into something larger soon.
     packed = block if len(block) < _TINY else zstandard.ZstdCompressor(level=effort).compress(block)
     smaller = len(packed) < len(block)
     return Chunk(
-        first_line=lines[0].number,
-        last_line=lines[0].number + len(lines) - 1,
-        first_at=times[0],
-        last_at=times[-1],
+        first_line=first,
+        last_line=first + len(pieces) - 1,
+        first_at=ends[0],
+        last_at=ends[1],
         raw_bytes=sum([len(piece) for piece in pieces]),
         codec=Codec.ZSTD if smaller else Codec.RAW,
         crc32=zlib.crc32(block),

@@ -27,6 +27,9 @@ BUSY_SECONDS = 5.0
 #: Seconds to wait for a free reader before `Broken`.
 POOL_SECONDS = 30.0
 
+#: Free pages that are kept for what is written next, and how many go back to the disk in one transaction (2 MiB).
+FREE_PAGES, RECLAIMED_PAGES = 128, 512
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 _PRAGMAS = (
@@ -106,6 +109,17 @@ class Database:
             async with self._one_writer, self._transaction(self._writer) as connection:
                 yield connection
 
+    async def reclaim(self) -> bool:
+        """Give some megabytes of free pages back to the disk; whether it is worth calling again.
+
+        Does nothing in a file an older version made, nor elsewhere than on SQLite: there, free pages are used again.
+        """
+        if self._writer.dialect.name != "sqlite":
+            return False
+        with mapped("free pages cannot be given back"):
+            async with self._one_writer:
+                return await asyncio.to_thread(_vacuum_some, self._writer.url.database or "")
+
     async def close(self) -> None:
         """Close all connections. Nothing may be under way."""
         with mapped("the database cannot be closed"):
@@ -141,7 +155,24 @@ def _prepare_file(path: Path) -> None:
         path.chmod(0o600)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
+        # Only heeded before the first table: what is freed can be given back later, a little at a time.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _write_ahead(connection)
+    finally:
+        connection.close()
+
+
+def _vacuum_some(path: str) -> bool:
+    """Whether there is more to give back."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        (before,) = connection.execute("PRAGMA freelist_count").fetchone()
+        if before < FREE_PAGES:
+            return False
+        # A script, because the module runs this statement for one page only when it is executed by itself.
+        connection.executescript(f"PRAGMA incremental_vacuum({RECLAIMED_PAGES})")
+        (left,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return bool(FREE_PAGES <= left < before)
     finally:
         connection.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -23,7 +23,7 @@ Render = Callable[[Sequence[StoredLine]], bytes]
 
 async def raw(
     db: Database, run: int, streams: Collection[int] | None = None, *, after: int = 0, before: int | None = None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The very bytes that were printed to `streams` (None: to all, in the order they came), up to what is stored.
 
     Each stream is byte exact. In place of a damaged chunk comes one line that says which lines are lost. Raises
@@ -50,7 +50,7 @@ async def rendered(
     *,
     after: int = 0,
     before: int | None = None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """What `render` makes of all lines, or of those `query` wants, in order: JSON lines, or any other form.
 
     `render` is called in a thread with some thousand lines at a time, never with none. Lines of a damaged chunk come as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ async def search(
     before: int | None = None,
     newest_first: bool = False,
     limit: int = MOST_HITS,
-) -> AsyncIterator[SearchPart]:
+) -> AsyncGenerator[SearchPart, None]:
     """Search lines `after` < number < `before`, some thousand lines a part, until all that is stored was searched.
 
     At least one part comes, the last is `done`. Lines printed meanwhile are searched too; what comes after the end is
