@@ -97,6 +97,21 @@ async def test_a_task_whose_start_fails_ends_broken_with_the_reason_and_the_next
         assert (await house.until_ended(after.id)).outcome is Outcome.SUCCEEDED
 
 
+async def test_a_family_whose_image_cannot_be_made_breaks_its_runs_with_the_reason_and_no_others(
+    open_house: OpenHouse,
+) -> None:
+    failing = dict(RESULTS) | {"install": b'{"failed": "OSError: no such package"}'}
+    async with open_house(knobs(lines=())) as house:
+        house.driver.by_run["1"] = knobs(results=failing, job_codes={"install": 1})
+        first, second = await house.submit(epochs=2)
+
+        broken = await house.until_ended(first.id)
+        assert broken.outcome is Outcome.BROKEN
+        assert "no such package" in broken.detail
+        assert (await house.until_ended(second.id)).outcome is Outcome.SUCCEEDED
+        assert await house.driver.list_owned() == []
+
+
 async def test_a_container_that_cannot_be_started_ends_the_run_broken_with_the_engine_s_words(
     open_house: OpenHouse,
 ) -> None:
