@@ -151,12 +151,15 @@ def _prepare_file(path: Path) -> None:
     try:
         # Only a new file is opened by hand: closing an old one would end the locks SQLite has on it in this process.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        new = True
     except FileExistsError:
         path.chmod(0o600)
+        new = False
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        # Only heeded before the first table: what is freed can be given back later, a little at a time.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if new:
+            # Only heeded before the first table: what is freed can be given back later, a little at a time.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _write_ahead(connection)
     finally:
         connection.close()
