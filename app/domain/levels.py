@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +94,18 @@ _JSON = _compile(_ALTERNATIVES[0])
 _FIND, _UNANCHORED = _LEVEL._regexp.Match, re2._Anchor.UNANCHORED
 
 
+#: What a terminal takes for colour and weight, and nobody sees.
+_COLOURS = re.compile(rb"\x1b\[[0-9;:]{0,64}m")
+
+
+def without_colours(text: bytes) -> bytes:
+    """`text` without SGR sequences: as it is read, with the same line ends."""
+    return _COLOURS.sub(b"", text) if b"\x1b[" in text else text
+
+
 def guess(text: bytes, carry: Carry = NOTHING) -> tuple[bytes, Carry]:
     """A level for each of the lines that `text` joins with newlines, and what the line after them may inherit."""
+    text = without_colours(text)
     levels = bytearray(text.count(b"\n") + 1)
     level, traceback, left = int(carry.level), carry.traceback, carry.left
     size, line, place, hit_line, counted, end = len(text), 0, 0, 0, 0, -1  # `line` begins at `place`, nothing passed on

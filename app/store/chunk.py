@@ -15,9 +15,8 @@ from itertools import accumulate
 
 import zstandard
 
-from app.domain.errors import CrucibleError
 from app.domain.levels import Level, guess
-from app.store.block import HEADER, OVERHEAD, Block, CorruptBlock, joined, levels_of, pack, unpack
+from app.store.block import HEADER, OVERHEAD, Block, CorruptChunk, joined, levels_of, pack, unpack
 
 #: Chunks of a live run are cut at this weight. None weighs more than twice this and one line.
 FULL = 64 * 1024
@@ -37,10 +36,6 @@ class Codec(enum.IntEnum):
 
     RAW = 0  #: as it is: compression did not make it smaller
     ZSTD = 1
-
-
-class CorruptChunk(CrucibleError):
-    """A stored chunk is not what was written. `read` answers placeholder lines for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +161,7 @@ def opened(chunk: Chunk) -> Block:
     data = _unpacked(chunk)
     if zlib.crc32(data) != chunk.crc32:
         raise CorruptChunk("the checksum of a stored chunk is wrong")
-    try:
-        block = unpack(data)
-    except CorruptBlock as error:
-        raise CorruptChunk(str(error)) from None
+    block = unpack(data)
     if block.count != chunk.line_count:
         raise CorruptChunk(f"a stored chunk has {block.count} lines, not {chunk.line_count}")
     return block
@@ -215,3 +207,22 @@ def _microseconds(times: Sequence[float]) -> list[int]:
     if not (math.isfinite(sum(times)) and min(times) >= 0 and max(times) <= _LAST_TIME / 1e6):
         times = [0.0 if math.isnan(at) else min(max(at, 0.0), _LAST_TIME / 1e6) for at in times]
     return [round(at * 1e6) for at in times]
+
+
+__all__ = [
+    "FAST",
+    "FULL",
+    "LINE_WEIGHT",
+    "SMALL",
+    "Chunk",
+    "Codec",
+    "CorruptChunk",
+    "StoredLine",
+    "decode",
+    "encode",
+    "given_or",
+    "merged",
+    "opened",
+    "split",
+    "weight",
+]

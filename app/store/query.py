@@ -11,7 +11,7 @@ from typing import Any
 import re2
 
 from app.domain.errors import Refused
-from app.domain.levels import Level
+from app.domain.levels import Level, without_colours
 from app.store.block import Block
 
 #: Characters of a pattern.
@@ -28,7 +28,7 @@ class Query:
 
     A pattern is looked for in each line by itself, without its newline and its colours, as a person sees it. A regular
     expression is in RE2's syntax: `^` and `$` are a line's ends. `inverse`: lines that do not hold the pattern. A byte
-    that is no UTF-8 counts as a question mark. Raises `Refused` for a pattern that is none, with the place and advice.
+    that is no UTF-8 counts as some character. Raises `Refused` for a pattern that is none, with the place and advice.
     """
 
     pattern: str = ""
@@ -124,7 +124,7 @@ class Finder:
 
     def _holding(self, block: Block) -> list[int]:
         """The indices of the lines that hold the pattern."""
-        text = _plain(block.text)
+        text = without_colours(block.text)
         if self._expression is None:
             return _each_line(text, self._first)
         text = _valid(text)
@@ -138,22 +138,20 @@ class Finder:
 _UNANCHORED = re2._Anchor.UNANCHORED
 #: What means the ends of the whole text, or could match a newline: right only for a text of one line.
 _NEEDS_ONE_LINE = re.compile(r"\\[AzC]|\(\?[A-Za-z]*-[A-Za-z]*m")
-#: What the page takes for colour and does not show; `app.web.ansi` reads the same.
-_COLOURS = re.compile(rb"\x1b\[[0-9;:]{0,64}m")
 
 
-def _plain(text: bytes) -> bytes:
-    return _COLOURS.sub(b"", text) if b"\x1b[" in text else text
+#: Bytes that are no UTF-8, as Python decodes them.
+_ESCAPED = re.compile("[\udc80-\udcff]")
 
 
 def _valid(text: bytes) -> bytes:
-    """`text` with a question mark for each byte that is no UTF-8: else no pattern could step over one."""
+    """`text` with one sign in place of each byte that is no UTF-8: else no pattern could step over it."""
     if text.isascii():
         return text
     try:
         text.decode()
     except UnicodeDecodeError:
-        return text.decode("utf-8", "surrogateescape").encode("utf-8", "replace")
+        return _ESCAPED.sub("\x1a", text.decode("utf-8", "surrogateescape")).encode()
     return text
 
 
@@ -215,9 +213,10 @@ def _compiled(query: Query) -> Any:
 def _compiled_runs(query: Query) -> Any:
     r"""Matches whole lines that hold the pattern, as many as follow each other. `\C` takes the newline, which nothing
     else can match. None where the pattern cannot stand inside another."""
-    if r"\Q" in query.pattern or not query.regex:
+    if query.regex and r"\Q" in query.pattern:
         return None
-    made = re2._re2.RE2(b"(?m)(?:^.*(?:" + query.pattern.encode() + b").*$\\C)+", _options(query))
+    pattern = query.pattern if query.regex else re2.escape(query.pattern)
+    made = re2._re2.RE2(b"(?m)(?:^.*(?:" + pattern.encode() + b").*$\\C)+", _options(query))
     return made if made.ok() else None
 
 
@@ -255,8 +254,8 @@ _ADVICE = (
 def _refusal(said: str, pattern: str) -> Refused:
     what, _, part = said.partition(": ")
     place = pattern.find(part) if part else -1
-    if "missing )" in what:
-        place = _unclosed(pattern)
+    if ")" in what:
+        place = _unbalanced(pattern)
     at = f" at character {place + 1}" if place >= 0 else ""
     advice = next((todo for words, todo in _ADVICE if words in what), "Correct it.")
     shown = f" ({part})" if part and part != pattern else ""
@@ -267,13 +266,15 @@ def _refusal(said: str, pattern: str) -> Refused:
     )
 
 
-def _unclosed(pattern: str) -> int:
-    """Where the innermost group begins that is never closed."""
+def _unbalanced(pattern: str) -> int:
+    """Where the first bracket stands that closes nothing, or else the innermost that is never closed."""
     opened: list[int] = []
     for match in re.finditer(r"\\.|\[\^?\]?(?:\\.|[^\]])*\]|[()]", pattern):
         if match[0] == "(":
             opened.append(match.start())
-        elif match[0] == ")" and opened:
+        elif match[0] == ")":
+            if not opened:
+                return match.start()
             opened.pop()
     return opened[-1] if opened else -1
 
