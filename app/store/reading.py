@@ -82,7 +82,7 @@ async def line_at(db: Database, run: int, at: float) -> int:
     it.
 
     Where the clock was set, times pass `at` more than once: the passage that comes nearest to it counts, and the first
-    of equals. Raises `NotFound`.
+    of equals. (Within one chunk only those are known that the times of its ends tell of.) Raises `NotFound`.
     """
     moment = round(min(max(at, 0.0), 2**53 / 1e6) * 1e6)
     table = tables.output_chunks.c

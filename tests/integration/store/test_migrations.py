@@ -15,9 +15,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect
 
 from app.domain.errors import Unavailable
-from app.store import schema
+from app.domain.levels import Level
+from app.store import output, schema, usage
+from app.store.compacting import compact
 from app.store.database import Database
+from app.store.ribbon import ribbon
+from app.store.search import Query, search
 from app.store.tables import HEAD, metadata
+from tests.integration.store.outputs import some_lines
+from tests.unit.app.store import first_version
 
 
 def shape(connection: Connection) -> dict[str, object]:
@@ -101,6 +107,51 @@ async def test_a_database_with_other_peoples_tables_is_left_alone(url: str, tmp_
 
     with pytest.raises(Unavailable, match="'runs' that is not ours"):
         await Database.open(url)
+
+
+async def test_what_the_first_version_wrote_is_read_searched_and_gone_on_with(url: str, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    (first / "versions").mkdir(parents=True)
+    for name in ("env.py", "versions/0001_the_record.py"):
+        (first / name).write_text((schema.MIGRATIONS / name).read_text())
+    lines = some_lines(500)
+    await (await Database.open(url, migrations=first)).close()
+    with sqlite3.connect(tmp_path / "data" / "crucible.db") as raw:
+        raw.execute(
+            "INSERT INTO evaluations VALUES (1, 's', '[]', NULL, NULL, 1, NULL, '{}', 'ada', 0)",
+        )
+        raw.execute(
+            "INSERT INTO runs VALUES (1, 1, 's', 'f', 't', 'a', NULL, 1, 'queued', NULL, NULL, '', '{}', 'notify', 0,"
+            " NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+        )
+        raw.execute("INSERT INTO progress VALUES (1, 500, 1, 0, 400, 1, 5000)")
+        raw.execute("INSERT INTO usage_points VALUES (1, 1, 5.0, 0.25, 0.5, 1000, 3)")
+        for begin in (0, 400):
+            chunk = first_version.encoded(lines[begin : begin + (400 if not begin else 100)])
+            raw.execute(
+                "INSERT INTO output_chunks VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(chunk.last_line, chunk.first_line, chunk.line_count, chunk.first_at, chunk.last_at),
+                    *(chunk.raw_bytes, chunk.codec, chunk.crc32, chunk.data),
+                ),
+            )
+    raw.close()
+
+    db = await Database.open(url)
+    try:
+        await output.append(db, 1, some_lines(3000, first=501))
+        lines += some_lines(3000, first=501)
+        assert await output.read(db, 1, after=0, limit=9000) == lines
+        expected = [line.number for line in lines if b"alpha" in line.data]
+        query = Query(pattern="alpha", levels=frozenset(Level))
+        assert [hit async for part in search(db, 1, query) for hit in part.hits] == expected
+        assert sum(bucket.lines for bucket in await ribbon(db, 1)) == 3500
+        await compact(db, 1)
+        assert await output.read(db, 1, after=0, limit=9000) == lines
+        [point] = await usage.read_folded(db, 1)
+        assert (point.cpu.min, point.cpu.max, point.memory.mean, point.seconds) == (0.25, 0.5, 1000, 1)
+    finally:
+        await db.close()
 
 
 async def test_a_migration_that_fails_leaves_nothing_and_can_be_tried_again(url: str, tmp_path: Path) -> None:

@@ -12,7 +12,22 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.store.chunk import FULL, LINE_WEIGHT, Chunk, Codec, CorruptChunk, StoredLine, decode, encode, split, weight
+from app.domain.levels import Level
+from app.store.chunk import (
+    FULL,
+    LINE_WEIGHT,
+    Chunk,
+    Codec,
+    CorruptChunk,
+    StoredLine,
+    decode,
+    encode,
+    merged,
+    opened,
+    split,
+    weight,
+)
+from tests.unit.app.store import first_version
 
 MICROSECONDS = st.integers(min_value=0, max_value=2**53)
 
@@ -67,6 +82,37 @@ def test_a_clock_that_jumps_by_years_comes_back() -> None:
     lines = lines_of([(0, 1, b"a", True), (2**53, 1, b"b", True), (5, 1, b"c", True), (2**52, 1, b"d", True)])
 
     assert decode(encode(lines)) == lines
+
+
+@pytest.mark.parametrize("length", [10, 70_000])
+@pytest.mark.parametrize("jump", [1, 2**40])
+def test_chunks_of_the_first_version_are_read_and_their_levels_guessed(length: int, jump: int) -> None:
+    lines = lines_of(
+        [(5, 1, b"ERROR: a", True), (5 + jump, 2, b"", False), (3, 1, b"a\nINFO: b", True), (9, 1, b"x" * length, True)]
+    )
+    chunk = first_version.encoded(lines)
+
+    found = decode(chunk)
+
+    assert found == lines
+    assert [line.level for line in found] == [Level.ERROR, Level.NONE, Level.INFO, Level.NONE]
+    assert opened(chunk).text.split(b"\n")[2] == b"a INFO: b"
+
+
+@settings(deadline=None)
+@given(parts=PARTS, cut=st.integers(1, 10))
+def test_merged_chunks_hold_the_same_lines(parts: list[tuple[int, int, bytes, bool]], cut: int) -> None:
+    lines = lines_of(parts)
+    chunks = [encode(lines[begin : begin + cut]) for begin in range(0, len(lines), cut)]
+
+    whole = merged([(chunk, opened(chunk)) for chunk in chunks], effort=6)
+
+    assert decode(whole) == lines
+    assert [line.level for line in decode(whole)] == [line.level for chunk in chunks for line in decode(chunk)]
+    assert (whole.first_line, whole.last_line) == (1, len(lines))
+    assert (whole.first_at, whole.last_at) == (chunks[0].first_at, chunks[-1].last_at)
+    assert whole.levels is not None
+    assert sum(whole.levels.values()) == sum(line.level > 0 for line in decode(whole))
 
 
 def test_what_does_not_shrink_is_stored_as_it_is() -> None:
