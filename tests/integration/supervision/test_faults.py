@@ -21,8 +21,10 @@ async def test_a_database_locked_for_seconds_delays_the_record_and_loses_nothing
     async with open_house(knobs(lines=TICKS)) as house:
         (run,) = await house.submit()
         await house.until(run.id, lambda found: found.lines >= 5)
-        stray = sqlite3.connect(house.settings.data / "crucible.db", isolation_level=None)
-        stray.execute("BEGIN IMMEDIATE")
+        file = house.settings.data / "crucible.db"
+        stray = sqlite3.connect(file, isolation_level=None, timeout=30, check_same_thread=False)
+        # In a thread: our own writer may hold the lock and needs the event loop to let it go.
+        await asyncio.to_thread(stray.execute, "BEGIN IMMEDIATE")
         await asyncio.sleep(3.0)
         stray.execute("ROLLBACK")
         stray.close()
