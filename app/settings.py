@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import types
 import typing
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ def setting(default: object, text: str) -> typing.Any:
 class Settings:
     """Every field is the environment variable CRUCIBLE_<NAME IN CAPITALS>."""
 
-    data: Path = setting(Path("data"), "Folder of the database and the server lock. One server process per folder.")
+    data: Path = setting(ROOT / "data", "Folder of the database and the server lock. One server process per folder.")
     host: str = setting("127.0.0.1", "Address to listen on. The default is reachable from this machine only.")
     port: int = setting(8700, "TCP port to listen on.")
     allowed_hosts: str = setting(
@@ -73,7 +74,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         if not name.startswith("CRUCIBLE_") or name in foreign:
             continue
         if name not in known:
-            raise Refused(f"there is no setting {name}", where="environment", todo="See docs/settings.md.")
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise Refused(f"there is no setting {name}", where="environment", todo=f"{hint}See docs/settings.md.")
         kind = hints[known[name].name]
         assert not isinstance(kind, types.UnionType)
         values[known[name].name] = _read(name, text, kind)

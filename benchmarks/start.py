@@ -1,6 +1,6 @@
 """From `scripts/run` on a prepared machine to the first page, beside the time Python itself takes to start.
 
-    .venv/bin/python benchmarks/start.py [--runs 5]
+.venv/bin/python benchmarks/start.py [--runs 5]
 """
 
 from __future__ import annotations

@@ -72,7 +72,10 @@ class Client:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.TransportError as error:
-            raise Unavailable(f"the server at {self.url} does not answer: {error or type(error).__name__}") from None
+            raise Unavailable(
+                f"the server at {self.url} does not answer: {str(error) or type(error).__name__}. "
+                "To end every sandbox without it: python -m sandbox_runner kill-all"
+            ) from None
         if response.is_success:
             answer: Json = response.json()
             return answer
@@ -92,7 +95,8 @@ def open_client(settings: Settings) -> Client:
     address = find_server(settings)
     if address is None:
         raise Unavailable(
-            f"no Crucible server is running for the data folder {settings.data}; "
-            "start one with scripts/run, or name one with CRUCIBLE_SERVER and CRUCIBLE_TOKEN"
+            f"no Crucible server is running for the data folder {settings.data.absolute()}; "
+            "start one with scripts/run, or name one with CRUCIBLE_SERVER and CRUCIBLE_TOKEN. "
+            "To end every sandbox without a server: python -m sandbox_runner kill-all"
         )
     return Client(address)

@@ -44,7 +44,11 @@ def doctor(settings: Settings) -> None:
     checks = asyncio.run(_checks(settings))
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:
-        mark = {True: Text("ok", style="green"), None: Text("--"), False: Text("MISSING", style="bold red")}[check.good]
+        mark = {
+            True: Text("ok", style="green"),
+            None: Text("note", style="dim"),
+            False: Text("MISSING", style="bold red"),
+        }[check.good]
         table.add_row(mark, check.name, Text(check.found), Text(check.todo))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     sys.exit(3 if any(check.good is False for check in checks) else 0)

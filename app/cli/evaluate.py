@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from app.cli.client import Client, Json, open_client
-from app.cli.local_server import local_server
+from app.cli.client import Client, Json
+from app.cli.local_server import find_server, local_server
 from app.cli.runs import plain, position, runs_table, score_text, took, write_line
 from app.domain.errors import Unavailable
 from app.settings import Settings
@@ -88,7 +88,10 @@ async def _evaluate(settings: Settings, body: Json, *, watch: bool, fake: bool) 
             f"Evaluation {number}: {len(submitted['runs'])} runs, to be seen at {client.url}/evaluations/{number}"
         )
         try:
+            await _tell_hold(client)
             found = await (_watched(client, submitted["runs"], number) if watch else _followed(client, number))
+        except Unavailable as error:
+            raise Unavailable(f"{error}. What became of evaluation {number} is in its record.") from None
         except asyncio.CancelledError:
             click.echo("Interrupted: stopping the runs of this evaluation.", err=True)
             await asyncio.shield(_stop(client, number))
@@ -99,8 +102,9 @@ async def _evaluate(settings: Settings, body: Json, *, watch: bool, fake: bool) 
 @contextlib.asynccontextmanager
 async def _server(settings: Settings, *, fake: bool) -> AsyncIterator[Client]:
     """The running server, or one in this process on a free port."""
-    with contextlib.suppress(Unavailable):
-        async with open_client(settings) as client:
+    found = find_server(settings)
+    if found is not None:
+        async with Client(found) as client:
             if await client.answers():
                 yield client
                 return
@@ -121,6 +125,16 @@ async def _require_engine(client: Client) -> None:
             return
         await asyncio.sleep(0.1)
     raise Unavailable(f"the container engine does not answer: {engine['text']}. `crucible doctor` says what to do.")
+
+
+async def _tell_hold(client: Client) -> None:
+    hold = (await client.get("/health"))["hold"]
+    if hold is not None:
+        click.echo(
+            f"The queue is held by {hold['actor']}: {hold['text']}. Nothing starts before "
+            "`crucible release --reason TEXT`.",
+            err=True,
+        )
 
 
 async def _expectations(client: Client, suite: str) -> dict[tuple[str, str], Json]:

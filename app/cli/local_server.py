@@ -127,7 +127,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise Unavailable(
             f"cannot listen on {host}:{port}: {error.strerror}. Is Crucible running already? "
-            "Choose another port with --port."
+            "Choose another port with --port or CRUCIBLE_PORT."
         ) from None
     return listening
 

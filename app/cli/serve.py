@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -49,7 +51,7 @@ async def _serve(settings: Settings, driver: Driver | None, suite: str | None) -
     async with local_server(settings, driver, until_signal=True) as local:
         if suite:
             await _queue_first(local, suite)
-        _greet(local)
+        _greet(local, settings.data)
         await asyncio.wait({local.serving})
 
 
@@ -60,12 +62,15 @@ async def _queue_first(local: LocalServer, suite: str) -> None:
             click.echo(f"Queued the suite {suite}: its runs start now.")
 
 
-def _greet(local: LocalServer) -> None:
+def _greet(local: LocalServer, data: Path) -> None:
     click.echo(f"\nCrucible is at {local.address.url}")
     if local.link is not None:
         click.echo("Sign in once with this link and choose a password (it works for a day, once):\n")
         click.echo(f"    {local.link}\n")
-    click.echo("Stop everything from any terminal: crucible stop --all, or python -m sandbox_runner kill-all")
+    here = Path(sys.executable).parent
+    click.echo("Stop everything from any terminal; the second needs no server and ends every Crucible's sandboxes:\n")
+    click.echo(f"    CRUCIBLE_DATA={shlex.quote(str(data.absolute()))} {here / 'crucible'} stop --all")
+    click.echo(f"    {here / 'python'} -m sandbox_runner kill-all\n")
     click.echo("Ctrl-C ends the server and every run.")
 
 

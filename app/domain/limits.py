@@ -11,6 +11,7 @@ from app.domain.errors import Refused
 
 MIB = 1024 * 1024
 _UNITS = {"": 1, "b": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
+_EXAMPLES = {"seconds": "90, 10m or 2h", "bytes": "512m or 2g", "cpus": "0.5 or 2", "pids": "256"}
 _TIMES = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -54,7 +55,8 @@ def parse_limits(values: Mapping[str, object], *, base: RunLimits | None = None,
         number = _number(name, value, where)
         low, high = BOUNDS[name]
         if not low <= number <= high:
-            raise Refused(f"{name} is {value}", where=where, todo=f"Choose a value from {low:g} to {high:g}.")
+            todo = f"Choose a value from {_shown(name, low)} to {_shown(name, high)}."
+            raise Refused(f"{name} is {value}", where=where, todo=todo)
         changes[name] = number if name == "cpus" else int(number)
     limits = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
     if limits.disk_bytes > limits.memory_bytes:
@@ -66,6 +68,13 @@ def parse_limits(values: Mapping[str, object], *, base: RunLimits | None = None,
     return limits
 
 
+def _shown(name: str, value: float) -> str:
+    """A bound as a person would write it."""
+    units = _TIMES if name.endswith("_seconds") else _UNITS if name.endswith("_bytes") else {"": 1}
+    unit, size = max(((unit, size) for unit, size in units.items() if value % size == 0), key=lambda each: each[1])
+    return f"{value / size:g}{unit if size > 1 else ''}"
+
+
 def _number(name: str, value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise Refused(f"{name} must be a number, not {value!r}", where=where)
@@ -74,6 +83,6 @@ def _number(name: str, value: object, where: str) -> float:
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([a-zA-Z]?)(?:i?[bB])?\s*", value)
     units = _TIMES if name.endswith("_seconds") else _UNITS if name.endswith("_bytes") else {"": 1}
     if match is None or match[2].lower() not in units:
-        todo = 'Write for example 600, "10m" or "512m".'
+        todo = f"Write for example {_EXAMPLES[name.rpartition('_')[2]]}."
         raise Refused(f"{name} cannot be read from {value!r}", where=where, todo=todo)
     return float(match[1]) * units[match[2].lower()]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from app.domain.alerts import Category
-from app.domain.errors import CrucibleError, NotFound
+from app.domain.errors import CrucibleError, NotFound, Refused
 from app.domain.limits import parse_limits
 from app.domain.runs import Outcome, Policy
 from app.task_standard.family import nearest
@@ -65,6 +65,17 @@ def list_suites(folder: Path) -> list[Suite]:
         except CrucibleError:
             continue
     return found
+
+
+def unreadable_suites(folder: Path) -> list[Refused]:
+    """Why each suite that `list_suites` leaves out cannot be read, by name."""
+    why: list[Refused] = []
+    for name in _names(folder):
+        try:
+            load_suite(folder, name)
+        except Refused as error:
+            why.append(error)
+    return why
 
 
 def load_suite(folder: Path, name: str) -> Suite:

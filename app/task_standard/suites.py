@@ -11,7 +11,7 @@ from app.domain.limits import BOUNDS, RunLimits, parse_limits
 from app.domain.runs import EvaluationRequest, PlannedRun
 from app.task_standard.agents import Agent, agent_archive, list_agents, load_agent
 from app.task_standard.family import Family, load_family, nearest
-from app.task_standard.suite_files import Expectation, Suite, SuiteTask, list_suites, load_suite
+from app.task_standard.suite_files import Expectation, Suite, SuiteTask, list_suites, load_suite, unreadable_suites
 
 __all__ = [
     "Agent",
@@ -23,6 +23,7 @@ __all__ = [
     "load_agent",
     "load_suite",
     "plan",
+    "unreadable_suites",
 ]
 
 MAX_EPOCHS = 100

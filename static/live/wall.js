@@ -8,6 +8,7 @@ export class Wall {
   #element;
   #sent = null; // cards received since the connection began, until the queue came
   #order = false; // cards wait to be put in order
+  #leaving = new Set(); // cards that wait to be taken away
   #hand = 0; // performance.now() of the last move of a hand over the wall
 
   constructor(element) {
@@ -27,6 +28,7 @@ export class Wall {
 
   card({ run, html }) {
     this.#sent?.add(`run-${run}`);
+    this.#leaving.delete(`run-${run}`);
     const old = document.getElementById(`run-${run}`);
     if (old) {
       const before = old.dataset.rank;
@@ -43,19 +45,24 @@ export class Wall {
   }
 
   gone({ run }) {
-    document.getElementById(`run-${run}`)?.remove();
-    this.#empty();
+    this.#leaving.add(`run-${run}`);
+    this.#sort();
   }
 
   queue({ html }) {
-    for (const card of this.#sent ? [...this.#element.children] : []) if (!this.#sent.has(card.id)) card.remove();
+    for (const card of this.#sent ? this.#element.children : []) if (!this.#sent.has(card.id)) this.#leaving.add(card.id);
     this.#sent = null;
+    this.#sort();
     reapply(morph(document.getElementById("queue"), html));
     this.#empty();
   }
 
   #sort() {
-    if (!this.#order || performance.now() - this.#hand < AIMING) return;
+    if (this.#aimed()) return;
+    for (const id of this.#leaving) document.getElementById(id)?.remove();
+    this.#leaving.clear();
+    this.#empty();
+    if (!this.#order) return;
     this.#order = false;
     const focused = this.#element.contains(document.activeElement) ? document.activeElement : null;
     const sorted = [...this.#element.children].toSorted((a, b) => Number(a.dataset.rank) - Number(b.dataset.rank));
@@ -63,6 +70,11 @@ export class Wall {
       if (this.#element.children[place] !== card) this.#element.insertBefore(card, this.#element.children[place]);
     });
     focused?.focus({ preventScroll: true }); // an element that is moved loses it
+  }
+
+  /** A pointer that rests on the wall is a hand too: the button under it must stay the one that was looked at. */
+  #aimed() {
+    return performance.now() - this.#hand < AIMING || this.#element.matches(":hover");
   }
 
   #empty() {

@@ -45,7 +45,7 @@ async def submit(request: WebRequest, visitor: Visitor) -> Response:
         evaluation = await request.state["supervisor"].submit(wanted, actor=visitor.name)
     except Refused as error:
         return await _page(request, visitor, written, problem_of(error), status_of(error))
-    return redirect(f"/evaluations/{evaluation.id}" if evaluation.runs > 1 else "/")
+    return redirect(f"/evaluations/{evaluation.id}")
 
 
 async def _page(
@@ -53,6 +53,9 @@ async def _page(
 ) -> Response:
     folder = request.state["settings"].suites
     known = await asyncio.to_thread(suites.list_suites, folder)
+    if problem is None:  # A suite that cannot be read is not silently left out.
+        unreadable = await asyncio.to_thread(suites.unreadable_suites, folder)
+        problem = problem_of(unreadable[0]) if unreadable else None
     agents = await asyncio.to_thread(suites.list_agents, folder)
     if not written.suite and known:
         names = [suite.name for suite in known]

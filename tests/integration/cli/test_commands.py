@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ def server(data: str) -> Iterator[str]:
         time.sleep(0.02)
     yield data
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(30) in (0, -signal.SIGKILL)  # one test kills it
 
 
 def test_an_unknown_suite_is_refused_with_a_suggestion_and_nothing_is_recorded(server: str) -> None:
@@ -161,3 +162,40 @@ def test_evaluate_without_a_server_and_without_an_engine_says_so_at_once(data: s
 
     assert asked.returncode == 2
     assert "engine does not answer" in asked.stderr
+
+
+def test_an_evaluation_whose_server_is_killed_says_so_and_starts_no_other(server: str) -> None:
+    pid = json.loads((Path(server) / "server.json").read_text())["pid"]
+    asked = subprocess.Popen(
+        [str(Path(sys.executable).parent / "crucible"), "evaluate", "--suite", "demo", "--epochs", "50"],
+        env=environment({"CRUCIBLE_DATA": server}),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert asked.stdout is not None
+    assert asked.stdout.readline().startswith("Evaluation 1:")
+    os.kill(pid, signal.SIGKILL)
+    _, said = asked.communicate(timeout=60)
+
+    assert asked.returncode == 2
+    assert "evaluation 1 is in its record" in said
+    assert "Traceback" not in said
+    assert "No server is running" not in said
+
+
+def test_an_evaluation_that_waits_for_a_held_queue_says_so(server: str) -> None:
+    crucible("stop", "--all", CRUCIBLE_DATA=server)
+    asked = subprocess.Popen(
+        [str(Path(sys.executable).parent / "crucible"), "evaluate", "--suite", "demo", "--task", "word_puzzle/1"],
+        env=environment({"CRUCIBLE_DATA": server}),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert asked.stderr is not None
+    assert "held by" in asked.stderr.readline()
+    crucible("release", "--reason", "over", CRUCIBLE_DATA=server)
+    asked.communicate(timeout=60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.settings import Settings
 from app.store import runs
 from tests.integration.web.conftest import Site, until
 
@@ -49,3 +50,10 @@ async def test_a_bad_request_queues_nothing_and_shows_the_form_as_it_was_written
 async def test_a_form_can_be_filled_by_its_address(site: Site) -> None:
     page = await site.browser.get("/new?suite=tiny&task=tiny/two&agent=doer")
     assert "crucible evaluate --suite tiny --task tiny/two --agent doer" in page.text
+
+
+async def test_a_suite_that_cannot_be_read_is_told_on_the_form_with_its_line(site: Site, settings: Settings) -> None:
+    (settings.suites / "mine.yaml").write_text("title: Mine\ntasks:\n  - {task: x/y, agent: z, polcy: stop}\n")
+    page = (await site.browser.get("/new")).text
+    assert "suites/mine.yaml:3" in page
+    assert "polcy" in page

@@ -25,6 +25,11 @@ def test_each_kind_of_value_is_read() -> None:
     )
 
 
+def test_a_mistyped_setting_comes_with_the_one_that_was_meant() -> None:
+    with pytest.raises(Refused, match="Did you mean CRUCIBLE_PORT"):
+        from_environment({"CRUCIBLE_PROT": "9"})
+
+
 @pytest.mark.parametrize(
     "variable", [("CRUCIBLE_PROT", "9"), ("CRUCIBLE_PORT", "nine"), ("CRUCIBLE_BUILD_NETWORK", "perhaps")]
 )

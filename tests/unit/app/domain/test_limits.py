@@ -50,6 +50,20 @@ def test_what_cannot_be_a_limit_is_refused_by_name(name: str, written: object) -
     assert "suites/x.yaml:7" in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "advice"),
+    [
+        ("memory_bytes", "5", "from 64m to 64g"),
+        ("wall_seconds", "0", "from 1 to 168h"),
+        ("cpus", "-1", "for example 0.5 or 2"),
+        ("pids", "1", "from 16 to 16384"),
+    ],
+)
+def test_advice_about_a_limit_is_written_as_one_would_write_it(name: str, written: str, advice: str) -> None:
+    with pytest.raises(Refused, match=advice):
+        parse_limits({name: written})
+
+
 def test_what_is_not_written_stays_as_it_was() -> None:
     base = RunLimits(wall_seconds=77)
     assert parse_limits({"pids": 64, "cpus": "", "memory_bytes": None}, base=base) == RunLimits(
