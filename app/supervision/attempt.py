@@ -13,7 +13,16 @@ from typing import Any
 
 from app.domain.alerts import Finding
 from app.domain.errors import Broken, CrucibleError
-from app.domain.events import FilesCollected, LimitReached, Noted, OperationEnded, OutOfMemory
+from app.domain.events import (
+    FilesCollected,
+    LimitReached,
+    Noted,
+    OperationEnded,
+    OutOfMemory,
+    PhaseEntered,
+    RunFroze,
+    RunThawed,
+)
 from app.domain.runs import Outcome, Phase, RunState
 from app.domain.scores import Score, ScoreStatus
 from app.safety.watch import Watch
@@ -29,7 +38,7 @@ from app.task_standard import operations
 from app.task_standard.agents import Agent, agent_archive, load_agent
 from app.task_standard.collected import Collected, CollectLimits
 from app.task_standard.family import Family, load_family
-from sandbox_runner.driver import Sandbox, SandboxError
+from sandbox_runner.driver import Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Job, Role
 
 #: Job ids in the agent's sandbox are fixed, so that a restarted server knows what it finds.
@@ -141,7 +150,7 @@ class Attempt:
                 self.shop,
                 self.live,
                 box.sandbox,
-                clock=WallClock(),
+                clock=WallClock(await self._worked()),
                 on_point=lambda point: self._on_point(watch, point),
                 on_limit=reached.set_result,
             ),
@@ -166,6 +175,17 @@ class Attempt:
             for task in (working, watching, failing):
                 task.cancel()
             await asyncio.gather(working, watching, failing, return_exceptions=True)
+
+    async def _worked(self) -> float:
+        """Seconds the agent worked before now: an adopted run has its clock go on, frozen times left out."""
+        worked, since = 0.0, None
+        for recorded in await events.read(self.shop.db, self.live.id, limit=100_000):
+            match recorded.event:
+                case PhaseEntered(phase=Phase.AGENT) | RunThawed():
+                    since = recorded.at
+                case RunFroze() if since is not None:
+                    worked, since = worked + recorded.at - since, None
+        return max(0.0, worked + (time.time() - since if since is not None else 0.0))
 
     async def _work(self, box: OpenSandbox, agent: Agent) -> Ending:
         limit = self.live.run.limits.output_bytes
@@ -197,6 +217,9 @@ class Attempt:
         """The sandbox is gone and nobody here ended it: say what the engine knows."""
         try:
             ended = await self.shop.driver.wait(box.sandbox)
+        except SandboxGone:
+            removed = "its sandbox was removed by somebody else, for example by kill-all"
+            return Ending(outcome=Outcome.LOST, detail=removed)
         except SandboxError as error:
             return Ending(outcome=Outcome.LOST, detail=f"the sandbox disappeared: {_sentence(error)}")
         if ended.out_of_memory:

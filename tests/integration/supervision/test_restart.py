@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.domain.events import RunAdopted
+from app.domain.events import LimitReached, RunAdopted
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import events, output, runs
@@ -46,6 +46,25 @@ async def test_an_agent_that_went_on_without_a_server_is_adopted_without_losing_
         assert ended.score is not None
         assert ended.score.value == 1.0
         assert await second.driver.list_owned() == []
+
+
+async def test_a_restart_gives_no_run_a_second_helping_of_time(open_house: OpenHouse, engine: FakeEngine) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit(wall_seconds=4)
+        await first.until(run.id, lambda found: found.lines >= 1)
+        await asyncio.sleep(2.5)
+    async with open_house(endless, engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert ended.outcome is Outcome.LIMIT_EXCEEDED
+        (reached,) = [
+            each.event for each in await events.read(second.db, run.id) if isinstance(each.event, LimitReached)
+        ]
+        assert 4 < reached.used < 6
+        assert ended.ended_at is not None
+        assert ended.started_at is not None
+        assert ended.ended_at - ended.started_at < 6, "the clock began anew"
 
 
 async def test_an_agent_left_alone_for_longer_than_the_grace_ends_itself_and_the_run_is_lost(
