@@ -5,9 +5,13 @@ import { heardTime, serverNow, startClock } from "./live/clock.js";
 import { startForm } from "./live/form.js";
 import { startKeys } from "./live/keys.js";
 import { Line } from "./live/line.js";
+import { goTo, startMarked } from "./live/goto.js";
 import { Log } from "./live/log.js";
 import { morph } from "./live/morph.js";
+import { Ribbon } from "./live/ribbon.js";
+import { Search } from "./live/search.js";
 import { reapply, startStop } from "./live/stop.js";
+import { View } from "./live/view.js";
 import { Wall } from "./live/wall.js";
 
 startClock();
@@ -16,12 +20,25 @@ startStop();
 
 const { run, cursor, stream: followed, version, worker } = document.body.dataset;
 const wall = document.getElementById("wall") ? new Wall(document.getElementById("wall")) : null;
-const log = document.getElementById("log") ? new Log(Number(run)) : null;
+const log = document.getElementById("log") ? new Log() : null;
+const view = log ? new View() : null;
+const ribbon = log ? new Ribbon(log) : null;
+const search = log ? new Search(log, ribbon) : null;
 const charts = document.getElementById("charts") ? new Charts(document.getElementById("charts")) : null;
-startKeys(log);
+startKeys({ log, view, search });
 const form = document.getElementById("new");
 if (form) startForm(form);
 citeAlerts();
+if (log) {
+  log.begin();
+  search.begin();
+  startMarked();
+  const go = document.getElementById("log-go");
+  go.addEventListener("submit", (event) => {
+    event.preventDefault();
+    goTo(document.getElementById("log-go-to").value, log);
+  });
+}
 
 /** What to do with each frame. */
 const frames = {
@@ -68,7 +85,9 @@ function citeAlerts(list = document.getElementById("alerts"), before = null) {
   if (!list || !log) return;
   const all = [...list.querySelectorAll("[data-alert]")];
   const fresh = before === null ? [] : all.filter((element) => !before.has(element.dataset.alert));
-  log.cite(new Set(all.map((element) => Number(element.dataset.line)).filter(Boolean)), fresh.length);
+  const cited = new Set(all.map((element) => Number(element.dataset.line)).filter(Boolean));
+  log.cite(cited, fresh.length);
+  ribbon.alerts(cited);
   const grave = fresh.find((element) => element.matches(".alert-high, .alert-critical"));
   if (grave) say(`Alert: ${grave.querySelector(".alert-title").textContent}`, 8);
 }

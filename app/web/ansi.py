@@ -7,8 +7,9 @@ they are: a page is not a terminal, and what an agent tries to hide is worth see
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.web.parts import Segment
@@ -24,7 +25,7 @@ MOST_CODES = 16
 #: Every class name that can come out. The style sheet knows exactly these.
 LOOKS = frozenset(
     [f"{ground}-{colour}" for ground in ("fg", "bg") for colour in range(16)]
-    + ["bold", "dim", "italic", "underline", "strike", "esc", "more"]
+    + ["bold", "dim", "italic", "underline", "strike", "esc", "more", "hit"]
 )
 _WEIGHTS = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 9: "strike"}
 _ENDS = {22: ("bold", "dim"), 23: ("italic",), 24: ("underline",), 29: ("strike",)}
@@ -66,6 +67,25 @@ def segments(data: bytes, *, shown_bytes: int = SHOWN_BYTES) -> tuple[Segment, .
     found = _merged(_walk(decode(kept)))
     if len(kept) < len(data):
         found.append(Segment(text=f" … {len(data) - len(kept)} more bytes", look="more"))
+    return tuple(found)
+
+
+def marked(pieces: Sequence[Segment], spans: Sequence[tuple[int, int]]) -> tuple[Segment, ...]:
+    """`pieces` with the characters of `spans` (from, before; ascending) marked as what was looked for."""
+    found: list[Segment] = []
+    begin = place = 0
+    for piece in pieces:
+        end = begin + len(piece.text)
+        cuts = {begin, end}
+        while place < len(spans) and spans[place][1] <= begin:
+            place += 1
+        inside = [span for span in spans[place:] if span[0] < end]
+        cuts.update(edge for span in inside for edge in span if begin < edge < end)
+        for left, right in itertools.pairwise(sorted(cuts)):
+            hit = any(span[0] <= left < span[1] for span in inside)
+            look = f"{piece.look} hit".strip() if hit else piece.look
+            found.append(Segment(text=piece.text[left - begin : right - begin], look=look))
+        begin = end
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ from app.web.state import WebRequest
 #: No number that is asked for is larger; what is larger would not fit into the database either.
 _MOST = 10**15 - 1
 _NUMBER = re.compile(r"[0-9]{1,15}")
+_MOMENT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 TEXT = 2000
 
 
@@ -35,6 +36,14 @@ def number_of(text: str, name: str, *, low: int = 0, high: int = _MOST) -> int:
     if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
         raise Refused(f"{text[:20]!r} is not a number from {low} to {high}", where=name)
     return int(text)
+
+
+def query_moment(request: WebRequest, name: str) -> float:
+    """Unix seconds."""
+    text = request.query_params.get(name, "")
+    if not _MOMENT.fullmatch(text):
+        raise Refused(f"{text[:20]!r} is not a time in unix seconds", where=name)
+    return float(text)
 
 
 async def form_of(request: WebRequest) -> FormData:

@@ -164,6 +164,24 @@ class WallPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchForm:
+    """What is looked for in the output. Inputs: q, regex, case, inverse, only, stream (many), level (many)."""
+
+    q: str = ""
+    regex: bool = False
+    case: bool = False
+    inverse: bool = False
+    only: bool = False  #: the lines that are not wanted are left out
+    streams: frozenset[str] = frozenset()  #: "1", "2"; none: both
+    levels: frozenset[str] = frozenset()  #: "error", …, "none"; none: all
+    problem: Problem | None = None  #: why it could not be looked for
+
+    @property
+    def active(self) -> bool:
+        return bool(self.q or self.streams or self.levels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
     """pages/run.html, GET /runs/{id}. `?line=N` shows the window around line N, without JavaScript as well."""
 
@@ -175,8 +193,12 @@ class RunPage:
     lines: tuple[LineView, ...]  #: the newest 500, or the window asked for
     older: str | None  #: link to the window before; JavaScript fetches `older_data` + "?before=N&limit=500" instead
     newer: str | None  #: link to the window after, None at the end
-    older_data: str  #: "/runs/42/lines": JSON {"run", "lines": [row, …], "more": bool}
+    older_data: str  #: "/runs/42/lines": JSON {"run", "lines": [row, …], "first", "last", "more", "total"}
+    first: int  #: `lines` are those of `first` to `last` that are wanted
+    last: int
     at_end: bool  #: whether `lines` ends with the newest line
+    search: SearchForm
+    levels: tuple[str, ...]  #: all there are, worst first
     cursor: str  #: "<event seq>.<line>.<usage seq>" that this page already shows
     stream: str  #: "/stream?run=42&after=<cursor>"
     output: str  #: "/runs/42/output.txt"

@@ -117,13 +117,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineView:
-    """A line of output, safe to show. On the wire: [number, at, stream, [[text, look], …], complete]."""
+    """A line of output, safe to show. On the wire: [number, at, stream, [[text, look], …], complete, level]."""
 
     number: int
     at: float
     stream: int  #: 1 stdout, 2 stderr
     segments: tuple[Segment, ...]
     complete: bool  #: False: the next line of the stream goes on from here
+    level: str  #: "error", "warning", "info", "debug", or "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

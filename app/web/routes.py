@@ -11,7 +11,21 @@ from app.web.api import runs as api_runs
 from app.web.api import stops as api_stops
 from app.web.api import suites as api_suites
 from app.web.guards import anyone, person, program, stream
-from app.web.pages import account, alerts, audit, evaluations, health, new, runs, sign_in, stops, streams, wall
+from app.web.pages import (
+    account,
+    alerts,
+    audit,
+    downloads,
+    evaluations,
+    health,
+    new,
+    output,
+    runs,
+    sign_in,
+    stops,
+    streams,
+    wall,
+)
 from app.web.static import Static
 
 TABLE: tuple[BaseRoute, ...] = (
@@ -21,8 +35,11 @@ TABLE: tuple[BaseRoute, ...] = (
     person("GET", "/evaluations", evaluations.index),  # ?before=
     person("GET", "/evaluations/{evaluation}", evaluations.results),
     person("GET", "/runs/{run}", runs.show),  # ?line=N
-    person("GET", "/runs/{run}/lines", runs.lines),  # ?before=N&limit=500: JSON rows, for "load older"
-    person("GET", "/runs/{run}/output.txt", runs.output),
+    person("GET", "/runs/{run}/lines", output.lines),  # ?before=|after=|around=&limit=&mark=1 and a query: JSON rows
+    person("GET", "/runs/{run}/search", output.find),  # ?after= and a query (output_query.py): JSON lines
+    person("GET", "/runs/{run}/outline", output.outline),  # ?buckets=
+    person("GET", "/runs/{run}/moment", output.moment),  # ?at=
+    person("GET", "/runs/{run}/output.{form}", downloads.output),  # txt or jsonl; ?gzip=1 and a query
     person("POST", "/runs/{run}/stop", stops.stop),  # kind=stop|emergency, text, next
     person("POST", "/runs/{run}/reason", stops.reason),  # receipt, text, next
     person("POST", "/runs/{run}/freeze", stops.freeze),  # text, next

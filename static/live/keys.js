@@ -9,7 +9,7 @@ let armed = null; // {button, until}
 
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
 
-function onKey(event, log) {
+function onKey(event, { log, view, search }) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (armed && event.key !== "Shift") {
     const { button, until } = armed;
@@ -42,7 +42,31 @@ function onKey(event, log) {
       }
       return undefined;
     case "w":
-      return log?.toggle("wrap");
+      return view?.toggle("wrap");
+    case "o":
+      return view?.toggle("json");
+    case "n":
+      return search?.step(1);
+    case "p":
+      return search?.step(-1);
+    case "/":
+      if (search) {
+        event.preventDefault();
+        search.focus();
+      }
+      return undefined;
+    case "Home":
+      if (log) {
+        event.preventDefault();
+        log.open(1);
+      }
+      return undefined;
+    case "l":
+      if (log) {
+        event.preventDefault();
+        document.getElementById("log-go-to").focus();
+      }
+      return undefined;
     default:
       return undefined;
   }
@@ -72,6 +96,7 @@ function arm(event) {
   say(`Press Enter to stop run ${button.dataset.stop}. Any other key: no.`, ARMED / 1000);
 }
 
-export function startKeys(log) {
-  document.addEventListener("keydown", (event) => onKey(event, log));
+/** @param parts {log, view, search} of a run's page; null elsewhere */
+export function startKeys(parts) {
+  document.addEventListener("keydown", (event) => onKey(event, parts));
 }

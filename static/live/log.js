@@ -1,46 +1,69 @@
-// The output pane. Rows are data from an adversary: they become text nodes with class names from a fixed list, never HTML.
-import { clock, number } from "./clock.js";
+// The output pane: a window of rows that follows the end, or stands anywhere in the output. The page stays small.
+import { number } from "./clock.js";
+import { gap, marked, rowOf } from "./rows.js";
 
-const MOST_ROWS = 5_000; // rows in the page; older ones are a press away
+const MOST_ROWS = 5_000; // rows in the page; the others are a scroll away
 const DROP = 500; // rows taken off at a time
 const NEAR_END = 24; // px
+const NEAR_EDGE = 600; // px from an edge of the rows at which more are asked for
+const GATHER = 300; // ms between two questions for what a filter wants of new lines
 
 export class Log {
   #root = document.getElementById("log");
   #scroll = document.getElementById("log-scroll");
   #rows = document.getElementById("log-rows");
   #pill = document.getElementById("log-pill");
-  #run;
-  #first; // number of the first row in the page
-  #last; // number of the last row received, in the page or waiting
-  #waiting = []; // rows received while paused, the newest MOST_ROWS of them
-  #held = 0; // how many were received while paused
+  #from = Number(this.#root.dataset.first); // the rows are those of lines #from to #to that are wanted
+  #to = Number(this.#root.dataset.last);
+  #end = Number(this.#root.dataset.total); // the newest line there is, as far as this page has heard
+  #waiting = []; // rows received that are not in the page, the newest MOST_ROWS of them
+  #held = 0; // lines that came while paused
   #alerts = 0; // alerts raised while paused
   #cited = new Set();
+  #attached = this.#root.dataset.atEnd === "true"; // the rows reach the end: what is new belongs below them
   #following;
-  #attached; // false on a page that shows an older window: new rows do not belong under it
   #frame = 0;
   #incoming = [];
-  #loading = false;
+  #loading = null; // what is being loaded: "older", "newer", "window"
+  #pulling = 0;
+  #turn = 0; // of loading; an answer of an earlier turn is late
+  #asked = new URLSearchParams(); // the query that each window is asked with
+  #filtered = false;
+  #brought = -1; // where our own scrolling ended: not a hand's
 
-  constructor(run) {
-    this.#run = run;
-    this.#first = Number(this.#rows.firstElementChild?.dataset.n ?? 0);
-    this.#last = Number(this.#rows.lastElementChild?.dataset.n ?? 0);
-    this.#attached = this.#root.dataset.atEnd === "true";
+  constructor() {
     this.#following = this.#attached && !location.hash.startsWith("#L");
-    this.#restore();
     this.#listen();
+  }
+
+  /** Once all that marks rows is there. */
+  begin() {
     this.#goToHash();
     if (this.#following) this.#toEnd();
     this.#show();
   }
 
-  /** Rows as they come over the wire: [number, at, stream, [[text, look], …], complete]. */
+  get end() {
+    return this.#end;
+  }
+
+  get following() {
+    return this.#following;
+  }
+
+  /** The line that is read now: where `open` brings a line to. */
+  get place() {
+    if (this.#following) return this.#end;
+    const top = this.#scroll.getBoundingClientRect();
+    const row = document.elementFromPoint(top.left + 20, top.top + this.#scroll.clientHeight / 3 + 4)?.closest?.(".ln, .log-gap");
+    return Number(row?.dataset.n ?? this.#from);
+  }
+
+  /** Rows as they come over the wire: [number, at, stream, [[text, look], …], complete, level]. */
   receive(rows) {
-    const fresh = rows.filter(([line]) => line > this.#last); // a stream that resumed may repeat itself
+    const fresh = rows.filter(([line]) => line > this.#end); // a stream that resumed may repeat itself
     if (fresh.length === 0) return;
-    this.#last = fresh.at(-1)[0];
+    this.#end = fresh.at(-1)[0];
     this.#incoming.push(...fresh);
     // One write to the page per picture, however many frames came.
     this.#frame ||= requestAnimationFrame(() => this.#flush());
@@ -50,35 +73,58 @@ export class Log {
   /** Lines that alerts cite, and how many alerts are new. */
   cite(lines, fresh) {
     this.#cited = lines;
-    for (const row of this.#rows.children) row.classList.toggle("cited", lines.has(Number(row.dataset.n)));
+    this.#remark();
     if (!this.#following) {
       this.#alerts += fresh;
       this.#show();
     }
   }
 
-  follow() {
-    if (!this.#attached) {
-      location.assign(location.pathname);
-      return;
+  /** Follow the end. */
+  async follow() {
+    if (!this.#attached || this.#held > this.#waiting.length || this.#filtered) {
+      if (!(await this.#load("window", {}))) return;
+    } else {
+      this.#append(this.#waiting);
     }
-    this.#following = true;
-    if (this.#held > this.#waiting.length) this.#rows.replaceChildren(); // what was left out is loaded by "older"
-    this.#append(this.#waiting);
     this.#waiting = [];
     this.#held = 0;
     this.#alerts = 0;
+    this.#following = true;
+    if (location.hash.startsWith("#L")) history.replaceState(null, "", location.pathname + location.search);
+    document.dispatchEvent(new Event("crucible:marked"));
     this.#unmark();
     this.#toEnd();
     this.#show();
   }
 
-  toggle(what) {
-    const button = document.getElementById(`log-${what}`);
-    const on = button.getAttribute("aria-pressed") !== "true";
-    this.#set(what, on);
-    remember(`log-${what}`, on);
-    if (this.#following) this.#toEnd();
+  /** Show `line` with what is around it, wherever it is. */
+  async open(line, { mark = false } = {}) {
+    const wanted = Math.max(1, Math.min(line, this.#end || 1));
+    this.#pause();
+    if (!document.getElementById(`L${wanted}`) && !(await this.#load("window", { around: wanted }))) return;
+    const row = document.getElementById(`L${wanted}`) ?? this.#nearest(wanted);
+    if (mark) history.replaceState(null, "", `${location.pathname}${location.search}#L${wanted}`);
+    this.#unmark();
+    if (mark) {
+      row?.classList.add("target");
+      document.dispatchEvent(new Event("crucible:marked"));
+    }
+    if (row) this.#bringUp(row);
+    this.#show();
+  }
+
+  /** Each window is asked for with `query` from now on; `only`: lines that it does not want are left out. */
+  async look(query, only, place) {
+    this.#asked = query;
+    this.#filtered = only && [...query.keys()].length > 0;
+    const line = place ?? (this.#following ? null : this.place);
+    if (line === null) {
+      this.#attached = false; // what is in the page was asked for without the query
+      return this.follow();
+    }
+    this.#rows.replaceChildren();
+    return this.open(line);
   }
 
   #flush() {
@@ -86,103 +132,145 @@ export class Log {
     this.#frame = 0;
     const rows = this.#incoming;
     this.#incoming = [];
-    if (this.#following) {
+    if (this.#following && !this.#filtered && this.#loading !== "window") {
       this.#append(rows);
       this.#toEnd();
     } else {
-      this.#held += rows.length;
+      if (!this.#following) this.#held += rows.length;
       this.#waiting.push(...rows);
       if (this.#waiting.length > MOST_ROWS) this.#waiting.splice(0, this.#waiting.length - MOST_ROWS);
+      if (this.#following && this.#filtered) this.#pull();
     }
     this.#show();
+    document.dispatchEvent(new CustomEvent("crucible:lines", { detail: this.#end }));
   }
 
+  /** What the filter wants of the lines that are new. */
+  #pull() {
+    this.#pulling ||= setTimeout(async () => {
+      this.#pulling = 0;
+      const before = this.#to;
+      if (await this.#load("newer", { after: this.#to })) {
+        if (this.#following) this.#toEnd();
+        if (this.#to < this.#end && this.#to > before) this.#pull();
+      }
+    }, GATHER);
+  }
+
+  /** Rows that follow those in the page. */
   #append(rows) {
-    if (rows.length === 0) return;
-    const shown = rows.slice(-MOST_ROWS);
-    if (shown.length === MOST_ROWS) this.#rows.replaceChildren();
+    const shown = rows.filter(([line]) => line > this.#to).slice(-MOST_ROWS);
+    if (shown.length === 0) return;
+    if (shown.length === MOST_ROWS) {
+      this.#rows.replaceChildren();
+      this.#from = shown[0][0];
+      this.#to = this.#from - 1;
+    }
     const parts = document.createDocumentFragment();
-    let before = Number(this.#rows.lastElementChild?.dataset.n ?? shown[0][0] - 1);
     for (const row of shown) {
-      if (row[0] !== before + 1) parts.append(gap(before + 1, row[0] - 1));
+      if (!this.#filtered && row[0] !== this.#to + 1) parts.append(gap(this.#to + 1, row[0] - 1));
       parts.append(this.#row(row));
-      before = row[0];
+      this.#to = row[0];
     }
     this.#rows.append(parts);
-    while (this.#rows.childElementCount > MOST_ROWS + DROP) {
-      for (let count = 0; count < DROP; count += 1) this.#rows.firstElementChild.remove();
-    }
-    this.#first = Number(this.#rows.firstElementChild.dataset.n);
+    this.#trimTop();
     document.getElementById("log-empty").hidden = true;
   }
 
-  #row([line, at, stream, segments, complete]) {
-    const row = document.createElement("div");
-    row.className = `ln${stream === 2 ? " err" : ""}${complete ? "" : " cont"}${this.#cited.has(line) ? " cited" : ""}`;
-    row.id = `L${line}`;
-    row.dataset.n = line;
-    const place = document.createElement("a");
-    place.className = "no";
-    place.href = `#L${line}`;
-    place.title = clock(at);
-    place.dataset.t = place.title;
-    place.textContent = line;
-    const text = document.createElement("span");
-    text.className = "tx";
-    for (const [words, look] of segments) {
-      if (!look) {
-        text.append(words);
-        continue;
-      }
-      const piece = document.createElement("span");
-      piece.className = /^[a-z0-9 -]+$/.test(look) ? look : "esc";
-      piece.textContent = words;
-      text.append(piece);
-    }
-    row.append(place, text);
-    return row;
+  #row(row) {
+    const element = rowOf(row);
+    if (this.#cited.has(row[0])) element.classList.add("cited");
+    document.dispatchEvent(new CustomEvent("crucible:row", { detail: element })); // whoever marks or dresses rows
+    return element;
   }
 
-  async #older() {
-    if (this.#loading || this.#first <= 1) return;
-    this.#loading = true;
+  /** Ask for a window. {} is the newest. True when it is in the page. */
+  async #load(kind, place) {
+    if (this.#loading) {
+      if (kind !== "window") return false;
+    }
+    this.#loading = kind;
+    const turn = (this.#turn += 1);
+    const query = new URLSearchParams(this.#asked);
+    for (const [name, value] of Object.entries(place)) query.set(name, value);
+    if (!this.#filtered) query.set("mark", "1");
     try {
-      const response = await fetch(`${this.#root.dataset.olderData}?before=${this.#first}&limit=500`, {
-        headers: { Accept: "application/json" },
-      });
+      const response = await fetch(`${this.#root.dataset.lines}?${query}`, { headers: { Accept: "application/json" } });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
-      const { lines } = await response.json();
-      this.#pause();
-      const bottom = this.#scroll.scrollHeight - this.#scroll.scrollTop;
-      this.#rows.prepend(...lines.map((row) => this.#row(row)));
-      this.#first = lines[0]?.[0] ?? 1;
-      this.#scroll.scrollTop = this.#scroll.scrollHeight - bottom; // what was read stays where it was
+      const answer = await response.json();
+      if (turn !== this.#turn) return false; // something else was asked for meanwhile
+      this.#put(kind, answer);
+      return true;
     } catch (error) {
-      console.error("older lines:", error);
-      location.assign(`${location.pathname}?line=${this.#first}`); // the way without scripts
+      console.warn("lines:", error);
+      return false;
     } finally {
-      this.#loading = false;
+      if (turn === this.#turn) this.#loading = null;
       this.#show();
     }
+  }
+
+  #put(kind, { lines, first, last, total }) {
+    const rows = lines.map((row) => this.#row(row));
+    this.#end = Math.max(this.#end, total);
+    if (kind === "older") {
+      const bottom = this.#scroll.scrollHeight - this.#scroll.scrollTop;
+      this.#rows.prepend(...rows);
+      this.#from = first;
+      this.#scroll.scrollTop = this.#scroll.scrollHeight - bottom; // what was read stays where it was
+      this.#trimBottom();
+      return;
+    }
+    if (kind === "window") {
+      this.#rows.replaceChildren(...rows);
+      this.#from = first;
+    } else {
+      this.#rows.append(...rows);
+      this.#trimTop();
+    }
+    this.#to = Math.max(last, kind === "newer" ? this.#to : 0);
+    this.#attached = this.#to >= total;
+    if (this.#attached && !this.#filtered) this.#append(this.#waiting); // what came while it was asked for
+    document.getElementById("log-empty").hidden = this.#rows.childElementCount > 0;
+  }
+
+  #trimTop() {
+    if (this.#rows.childElementCount <= MOST_ROWS + DROP) return;
+    const bottom = this.#scroll.scrollHeight - this.#scroll.scrollTop;
+    while (this.#rows.childElementCount > MOST_ROWS) this.#rows.firstElementChild.remove();
+    this.#from = Number(this.#rows.firstElementChild.dataset.n);
+    if (!this.#following) this.#scroll.scrollTop = this.#scroll.scrollHeight - bottom;
+  }
+
+  #trimBottom() {
+    if (this.#rows.childElementCount <= MOST_ROWS + DROP) return;
+    while (this.#rows.childElementCount > MOST_ROWS) this.#rows.lastElementChild.remove();
+    this.#to = Number(this.#rows.lastElementChild.dataset.n);
+    this.#attached = false;
   }
 
   #listen() {
     let before = this.#scroll.scrollTop;
     this.#scroll.addEventListener("scroll", () => {
-      const atEnd = this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight < NEAR_END;
+      const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
+      const left = scrollHeight - scrollTop - clientHeight;
       // Only a hand scrolls up; our own scrolling goes down, and rows that leave at the top happen while following.
-      if (this.#following && !atEnd && this.#scroll.scrollTop < before - 2) this.#pause();
-      else if (!this.#following && this.#attached && atEnd && this.#scroll.scrollTop > before) this.follow();
-      before = this.#scroll.scrollTop;
+      if (this.#following && left >= NEAR_END && scrollTop < before - 2) this.#pause();
+      else if (!this.#following && this.#attached && left < NEAR_END && scrollTop > before && scrollTop !== this.#brought) this.follow();
+      if (!this.#following && scrollTop < NEAR_EDGE && scrollTop < before) this.#more("older");
+      if (!this.#attached && left < NEAR_EDGE && scrollTop > before) this.#more("newer");
+      before = scrollTop;
+      document.dispatchEvent(new Event("crucible:place"));
     });
     this.#pill.addEventListener("click", () => this.follow());
     document.getElementById("log-follow").addEventListener("click", () => (this.#following ? this.#pause() : this.follow()));
-    document.getElementById("log-wrap").addEventListener("click", () => this.toggle("wrap"));
-    document.getElementById("log-times").addEventListener("click", () => this.toggle("times"));
-    document.getElementById("log-older").addEventListener("click", (event) => {
-      event.preventDefault();
-      this.#older();
-    });
+    for (const kind of ["older", "newer"]) {
+      document.getElementById(`log-${kind}`).addEventListener("click", (event) => {
+        event.preventDefault();
+        this.#pause();
+        this.#more(kind);
+      });
+    }
     this.#rows.addEventListener("click", (event) => {
       const place = event.target.closest(".no");
       if (!place || !event.shiftKey) return;
@@ -192,24 +280,39 @@ export class Log {
       location.hash = from ? `#L${Math.min(from, to)}-L${Math.max(from, to)}` : `#L${to}`;
     });
     addEventListener("hashchange", () => this.#goToHash());
+    document.addEventListener("crucible:view", () => this.#following && this.#toEnd());
     new ResizeObserver(() => this.#following && this.#toEnd()).observe(this.#scroll);
   }
 
-  #goToHash() {
+  #more(kind) {
+    if (this.#loading) return;
+    if (kind === "older" && this.#from > 1) this.#load("older", { before: this.#from });
+    if (kind === "newer" && !this.#attached) this.#load("newer", { after: this.#to });
+  }
+
+  async #goToHash() {
     this.#unmark();
     const [from, to] = marked();
     if (!from) return;
-    const row = document.getElementById(`L${from}`);
-    if (!row) {
-      // Not in this page: ask the server for the window around it, unless it was already asked.
-      const asked = new URLSearchParams(location.search).get("line");
-      if (asked !== String(from) && from <= Math.max(this.#last, from)) location.replace(`${location.pathname}?line=${from}${location.hash}`);
-      return;
-    }
+    if (!document.getElementById(`L${from}`)) await this.open(from);
     this.#pause();
     for (let line = from; line <= to; line += 1) document.getElementById(`L${line}`)?.classList.add("target");
-    // Only the pane scrolls: the page around it stays.
+    const row = document.getElementById(`L${from}`);
+    if (row) this.#bringUp(row);
+  }
+
+  /** Only the pane scrolls: the page around it stays. */
+  #bringUp(row) {
     this.#scroll.scrollTop += row.getBoundingClientRect().top - this.#scroll.getBoundingClientRect().top - this.#scroll.clientHeight / 3;
+    this.#brought = this.#scroll.scrollTop;
+  }
+
+  #nearest(line) {
+    return [...this.#rows.children].find((row) => Number(row.dataset.n) >= line) ?? this.#rows.lastElementChild;
+  }
+
+  #remark() {
+    for (const row of this.#rows.children) row.classList.toggle("cited", this.#cited.has(Number(row.dataset.n)));
   }
 
   #unmark() {
@@ -226,9 +329,10 @@ export class Log {
   }
 
   #show() {
-    document.getElementById("log-count").textContent = `${number(this.#last)} line${this.#last === 1 ? "" : "s"}`;
+    document.getElementById("log-count").textContent = `${number(this.#end)} line${this.#end === 1 ? "" : "s"}`;
     document.getElementById("log-follow").setAttribute("aria-pressed", String(this.#following));
-    document.getElementById("log-older").hidden = !(this.#first > 1);
+    document.getElementById("log-older").hidden = !(this.#from > 1);
+    document.getElementById("log-newer").hidden = this.#attached;
     this.#pill.hidden = this.#following || (this.#attached && this.#held === 0 && this.#alerts === 0 && this.#nearEnd());
     const parts = [this.#attached ? "paused" : "older lines"];
     if (this.#held) parts.push(`${number(this.#held)} new`);
@@ -240,49 +344,5 @@ export class Log {
 
   #nearEnd() {
     return this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight < NEAR_END;
-  }
-
-  #restore() {
-    this.#set("wrap", recall("log-wrap") ?? true);
-    this.#set("times", recall("log-times") ?? false);
-  }
-
-  #set(what, on) {
-    document.getElementById(`log-${what}`).setAttribute("aria-pressed", String(on));
-    this.#root.classList.toggle(what === "wrap" ? "nowrap" : what, what === "wrap" ? !on : on);
-  }
-}
-
-/** "#L10-L20" -> [10, 20], "#L10" -> [10, 10], else []. At most 1,000 lines are marked. */
-function marked() {
-  const match = /^#L(\d{1,12})(?:-L?(\d{1,12}))?$/.exec(location.hash);
-  if (!match) return [];
-  const from = Number(match[1]);
-  return [from, Math.min(from + 999, Math.max(from, Number(match[2] ?? from)))];
-}
-
-/** Numbers are dense: a hole is our loss and is shown as one. */
-function gap(from, to) {
-  const element = document.createElement("div");
-  element.className = "log-gap";
-  element.dataset.n = to;
-  element.textContent = `Lines ${number(from)} to ${number(to)} did not arrive here: reload the page to see them.`;
-  return element;
-}
-
-function remember(key, on) {
-  try {
-    localStorage.setItem(key, on ? "1" : "0");
-  } catch {
-    // not remembered
-  }
-}
-
-function recall(key) {
-  try {
-    const value = localStorage.getItem(key);
-    return value === null ? null : value === "1";
-  } catch {
-    return null;
   }
 }

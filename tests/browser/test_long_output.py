@@ -33,23 +33,25 @@ def test_older_lines_are_loaded_on_top_while_what_is_read_stays_in_place(open_pa
     page, _ = open_flood(open_page, api)
     page.hover("#log-scroll")
     page.keyboard.press("Home")
-    page.evaluate("document.getElementById('log-scroll').scrollTop = 0")
-    expect(page.locator("#log-pill")).to_be_visible()
+    expect(page.locator("#L1")).to_be_in_viewport()
+    page.fill("#log-go-to", "6000")
+    page.press("#log-go-to", "Enter")
+    expect(page.locator("#L6000")).to_be_in_viewport()
     first = shown_numbers(page)[0]
+    page.locator(f"#L{first + 20}").evaluate("(row) => row.scrollIntoView()")
     before = page.locator(f"#L{first}").bounding_box()
-    page.click("#log-older a")
+    page.mouse.wheel(0, -100)
     expect(page.locator(f"#L{first - 500}")).to_be_attached()
     after = page.locator(f"#L{first}").bounding_box()
     assert before is not None
     assert after is not None
-    assert abs(after["y"] - before["y"]) < 60
+    assert abs(after["y"] - before["y"]) < 160, "the wheel alone moves it, by 100"
     assert_whole(page)
 
 
 def test_a_link_to_an_old_line_opens_the_lines_around_it_and_leads_back_to_the_end(open_page: Open, api: Api) -> None:
     _, run = open_flood(open_page, api)
     page = open_page(f"/runs/{run}#L1234")
-    page.wait_for_url(re.compile(r"\?line=1234#L1234"))
     expect(page.locator("#L1234")).to_be_in_viewport()
     expect(page.locator("#L1234")).to_have_class(re.compile(r"\btarget\b"))
     assert_whole(page)
@@ -57,7 +59,7 @@ def test_a_link_to_an_old_line_opens_the_lines_around_it_and_leads_back_to_the_e
     page.click("#log-pill")
     page.wait_for_url(re.compile(rf"/runs/{run}$"))
     expect(page.locator("#log-rows .ln").last).to_be_in_viewport()
-    assert shown_numbers(page)[-1] >= LINES
+    expect(page.locator(f"#L{LINES}")).to_be_attached()
 
 
 def test_every_line_can_be_reached_without_javascript(open_page: Open, api: Api) -> None:

@@ -1,28 +1,26 @@
-"""GET /runs/{run}: the run page, older lines of it, and its whole output as a file."""
+"""GET /runs/{run}: the run page."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from urllib.parse import urlencode
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response
 
-from app.store import output as store_output
+from app.domain.errors import Refused
 from app.store import runs, usage
-from app.store.database import Database
 from app.web.access import Visitor
-from app.web.answers import frame_of, page
+from app.web.answers import frame_of, page, problem_of
 from app.web.asked import path_id, query_number
-from app.web.contexts import RunPage
+from app.web.contexts import RunPage, SearchForm
 from app.web.live.frames import Cursor
+from app.web.output_query import LEVELS, query_of
 from app.web.state import WebRequest
 from app.web.views import log
 from app.web.views.panel import alerts_of, panel_of
 
 #: Points of usage a page starts with: an hour, one a second.
 POINTS = 3600
-#: Lines read at once for the download; each may be 64 KiB.
-_BATCH = 128
 
 
 async def show(request: WebRequest, visitor: Visitor) -> Response:
@@ -30,7 +28,10 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
     db, run_id = request.state["db"], path_id(request, "run")
     run = await runs.get(db, run_id)
     line = min(query_number(request, "line", 0), run.lines)
-    window = await (log.around(db, run_id, line=line) if line else log.newest(db, run_id, lines=run.lines))
+    form, view = asked_view(request)
+    window = await (
+        log.around(db, run_id, line=line, view=view) if line else log.newest(db, run_id, lines=run.lines, view=view)
+    )
     points = await usage.last(db, run_id, POINTS)
     panel, event = await panel_of(db, run_id, now=time.time())
     at_end = window.last >= run.lines
@@ -42,10 +43,14 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
         panel=panel,
         alerts=await alerts_of(db, run_id),
         lines=window.lines,
-        older=_older(run_id, window),
-        newer=None if at_end else f"/runs/{run_id}?line={window.last + log.WINDOW // 2}",
+        older=_at(request, max(1, window.first - log.WINDOW // 2)) if window.first > 1 else None,
+        newer=None if at_end else _at(request, window.last + log.WINDOW // 2),
         older_data=f"/runs/{run_id}/lines",
+        first=window.first,
+        last=window.last,
         at_end=at_end,
+        search=form,
+        levels=tuple(LEVELS),
         cursor=str(cursor),
         stream=f"/stream?run={run_id}&after={cursor}",
         output=f"/runs/{run_id}/output.txt",
@@ -57,41 +62,29 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
     return page(request, context)
 
 
-def _older(run: int, window: log.Window) -> str | None:
-    return f"/runs/{run}?line={max(1, window.first - log.WINDOW // 2)}" if window.first > 1 else None
-
-
-async def lines(request: WebRequest, _visitor: Visitor) -> Response:
-    """?before=N&limit=500 : rows that end just before line N, for a page that scrolls up."""
-    db, run_id = request.state["db"], path_id(request, "run")
-    run = await runs.get(db, run_id)
-    before = query_number(request, "before", run.lines + 1, low=1)
-    limit = query_number(request, "limit", log.WINDOW, low=1, high=log.WINDOW)
-    found = await log.lines_before(db, run_id, before=min(before, run.lines + 1), limit=limit)
-    more = bool(found) and found[0].number > 1
-    return JSONResponse({"run": run_id, "lines": [log.row(line) for line in found], "more": more})
-
-
-async def output(request: WebRequest, _visitor: Visitor) -> Response:
-    """The very bytes that were printed so far. A file to keep, never a page: its text is an adversary's."""
-    db, run_id = request.state["db"], path_id(request, "run")
-    run = await runs.get(db, run_id)
-    return StreamingResponse(
-        raw_output(db, run_id, run.lines),
-        media_type="text/plain; charset=utf-8",
-        headers={
-            "content-disposition": f'attachment; filename="run-{run_id}-output.txt"',
-            "content-security-policy": "sandbox; default-src 'none'",
-        },
+def asked_view(request: WebRequest) -> tuple[SearchForm, log.View]:
+    """What is looked for, as the form shows it, and the view it gives; a bad pattern is explained and finds nothing."""
+    asked = request.query_params
+    problem, query = None, None
+    try:
+        query = query_of(request)
+    except Refused as error:
+        problem = problem_of(error)
+    only = asked.get("only") == "1"
+    form = SearchForm(
+        q=asked.get("q", "")[:1000],
+        regex=asked.get("regex") == "1",
+        case=asked.get("case") == "1",
+        inverse=asked.get("inverse") == "1",
+        only=only,
+        streams=frozenset(asked.getlist("stream")),
+        levels=frozenset(asked.getlist("level")),
+        problem=problem,
     )
+    return form, log.View(query=query, marks_only=not only)
 
 
-async def raw_output(db: Database, run: int, lines: int) -> AsyncIterator[bytes]:
-    """Every byte of the first `lines` lines, in order."""
-    done = 0
-    while done < lines:
-        batch = await store_output.read(db, run, after=done, limit=min(_BATCH, lines - done))
-        if not batch:
-            return
-        yield b"".join(line.data + (b"\n" if line.complete else b"") for line in batch)
-        done = batch[-1].number
+def _at(request: WebRequest, line: int) -> str:
+    """This page around another line."""
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in {"line", "stop", "said"}]
+    return f"{request.url.path}?{urlencode([*kept, ('line', line)])}"

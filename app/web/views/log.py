@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.store import output
+from app.store.chunk import StoredLine
 from app.store.database import Database
-from app.store.output import StoredLine
-from app.web.ansi import segments
+from app.store.query import Finder, Query
+from app.store.reading import read, tail
+from app.store.search import find
+from app.web.ansi import marked, segments
 from app.web.parts import LineView
 
-#: Lines of a page, and most rows of one request for older ones.
+#: Lines of a page, and most rows of one request for others.
 WINDOW = 500
 #: Bytes of output a page shows at most, whatever the number of lines: rendering happens on the server's loop.
 WINDOW_BYTES = 256 * 1024
@@ -20,56 +22,94 @@ Row = list[object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Which lines are shown: all, or those a query wants, or all with what it finds marked."""
+
+    query: Query | None = None
+    marks_only: bool = False
+
+    @property
+    def filter(self) -> Query | None:
+        return None if self.marks_only else self.query
+
+    def lines(self, stored: Iterable[StoredLine]) -> tuple[LineView, ...]:
+        finder = Finder(self.query) if self.query and self.query.pattern else None
+        return tuple(line_view(line, finder) for line in stored)
+
+
+ALL = View()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Consecutive lines. `first` and `last` are line numbers; first = last + 1 when there is none."""
+    """The lines that are shown of those numbered `first` to `last`; first = last + 1 when there is none."""
 
     lines: tuple[LineView, ...]
     first: int
     last: int
 
 
-def line_view(line: StoredLine) -> LineView:
+def line_view(line: StoredLine, finder: Finder | None = None) -> LineView:
+    pieces = segments(line.data)
+    if finder is not None:
+        pieces = marked(pieces, finder.spans("".join(piece.text for piece in pieces)))
     return LineView(
-        number=line.number, at=line.at, stream=line.stream, segments=segments(line.data), complete=line.complete
+        number=line.number,
+        at=line.at,
+        stream=line.stream,
+        segments=pieces,
+        complete=line.complete,
+        level=line.level.name.lower(),
     )
 
 
 def row(line: StoredLine) -> Row:
-    """As it goes over the wire: [number, at, stream, [[text, look], …], complete]."""
-    pieces = [[piece.text, piece.look] for piece in segments(line.data)]
-    return [line.number, round(line.at, 6), line.stream, pieces, line.complete]
+    """As it goes over the wire: [number, at, stream, [[text, look], …], complete, level]."""
+    return row_of(line_view(line))
 
 
-async def newest(db: Database, run: int, *, lines: int) -> Window:
+def row_of(line: LineView) -> Row:
+    pieces = [[piece.text, piece.look] for piece in line.segments]
+    return [line.number, round(line.at, 6), line.stream, pieces, line.complete, line.level]
+
+
+async def newest(db: Database, run: int, *, lines: int, view: View = ALL) -> Window:
     """The last lines of a run that has `lines` of them."""
-    return _window(await lines_before(db, run, before=lines + 1, limit=WINDOW), lines + 1)
+    return await before(db, run, line=lines + 1, limit=WINDOW, view=view)
 
 
-async def around(db: Database, run: int, *, line: int) -> Window:
-    """Lines on both sides of `line`, which is among them if it is there at all."""
+async def around(db: Database, run: int, *, line: int, view: View = ALL) -> Window:
+    """Lines on both sides of `line`, which is among them if it is there at all, and wanted."""
     half, half_bytes = WINDOW // 2, WINDOW_BYTES // 2
-    before = await lines_before(db, run, before=line, limit=half, most=half_bytes)
-    after = fitting(await output.read(db, run, after=line - 1, limit=half), half_bytes)
-    return _window([*before, *after], line)
+    above = await before(db, run, line=line, limit=half, view=view, most=half_bytes)
+    below = await after(db, run, line=line - 1, limit=half, view=view, most=half_bytes)
+    return Window(lines=above.lines + below.lines, first=above.first, last=below.last)
 
 
-def _window(stored: Sequence[StoredLine], empty_at: int) -> Window:
-    first, last = (stored[0].number, stored[-1].number) if stored else (empty_at, empty_at - 1)
-    return Window(lines=tuple(line_view(line) for line in stored), first=first, last=last)
-
-
-async def lines_before(
-    db: Database, run: int, *, before: int, limit: int, most: int = WINDOW_BYTES
-) -> Sequence[StoredLine]:
-    """Up to `limit` lines that end just before line `before`; fewer when they show more than `most` bytes."""
-    start = max(0, before - 1 - limit)
-    lines = await output.read(db, run, after=start, limit=max(0, before - 1 - start))
+async def before(
+    db: Database, run: int, *, line: int, limit: int, view: View = ALL, most: int = WINDOW_BYTES
+) -> Window:
+    """Up to `limit` lines that end just before `line`; fewer when they show more than `most` bytes."""
+    if view.filter is not None:
+        found = await find(db, run, view.filter, before=line, newest_first=True, limit=limit, most_bytes=most)
+        return Window(lines=view.lines(found.lines), first=1 if found.done else found.scanned_to, last=line - 1)
+    stored: Sequence[StoredLine] = await tail(db, run, before=line, limit=limit, most_bytes=_read_bytes(most))
     size = 0
-    for place in range(len(lines) - 1, -1, -1):
-        size += shown_size(lines[place])
-        if size > most and place < len(lines) - 1:
-            return lines[place + 1 :]
-    return lines
+    for place in range(len(stored) - 1, -1, -1):
+        size += shown_size(stored[place])
+        if size > most and place < len(stored) - 1:
+            stored = stored[place + 1 :]
+            break
+    return Window(lines=view.lines(stored), first=stored[0].number if stored else line, last=line - 1)
+
+
+async def after(db: Database, run: int, *, line: int, limit: int, view: View = ALL, most: int = WINDOW_BYTES) -> Window:
+    """Up to `limit` lines that follow `line`; fewer when they show more than `most` bytes."""
+    if view.filter is not None:
+        found = await find(db, run, view.filter, after=line, limit=limit, most_bytes=most)
+        return Window(lines=view.lines(found.lines), first=line + 1, last=max(line, found.scanned_to))
+    stored = fitting(await read(db, run, after=line, limit=limit, most_bytes=_read_bytes(most)), most)
+    return Window(lines=view.lines(stored), first=line + 1, last=stored[-1].number if stored else line)
 
 
 def fitting(lines: Iterable[StoredLine], most: int) -> list[StoredLine]:
@@ -87,3 +127,8 @@ def fitting(lines: Iterable[StoredLine], most: int) -> list[StoredLine]:
 def shown_size(line: StoredLine) -> int:
     """About how many bytes of it are shown; a row has a price of its own."""
     return 64 + min(len(line.data), 4096)
+
+
+def _read_bytes(most: int) -> int:
+    """Stored bytes that are read for `most` shown ones: of a line of 64 KiB a sixteenth is shown."""
+    return 16 * most

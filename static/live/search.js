@@ -1,0 +1,264 @@
+// Searching the whole output on the server: hits are counted as they are found, marked, walked, and followed live.
+import { number } from "./clock.js";
+
+const GATHER = 400; // ms between two searches of new lines
+const LISTED = 10_000; // hits the server lists of one search; the others are counted
+
+export class Search {
+  #form = document.getElementById("log-search");
+  #log;
+  #ribbon;
+  #url = document.getElementById("log").dataset.search;
+  #query = new URLSearchParams();
+  #hits = []; // line numbers, ascending
+  #known = new Set();
+  #matches = 0;
+  #scanned = 0;
+  #whole = true; // every hit up to #scanned is listed
+  #at = 0; // the hit that was walked to
+  #abort = null;
+  #busy = false;
+  #due = 0;
+
+  constructor(log, ribbon) {
+    this.#log = log;
+    this.#ribbon = ribbon;
+    document.addEventListener("crucible:row", ({ detail }) => detail.classList.toggle("found", this.#known.has(Number(detail.dataset.n))));
+    document.addEventListener("crucible:lines", () => this.#goOn());
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.#changed()) this.start();
+      else this.step(1);
+    });
+    for (const input of this.#form.querySelectorAll("input[type=checkbox]")) input.addEventListener("change", () => this.start());
+    document.getElementById("log-q").addEventListener("search", (event) => event.target.value || this.start());
+    document.getElementById("log-next").addEventListener("click", () => this.step(1));
+    document.getElementById("log-prev").addEventListener("click", () => this.step(-1));
+    document.getElementById("log-clear").addEventListener("click", () => this.clear());
+    document.getElementById("log-context").addEventListener("click", () => this.context());
+    for (const link of document.querySelectorAll("#log-download a")) link.dataset.whole = link.href;
+    document.getElementById("log-download-found").addEventListener("change", () => this.#downloads());
+    this.#query = this.#read();
+    this.#downloads();
+    this.#counts();
+  }
+
+  /** What the address asks for. The server has shown it already. */
+  async begin() {
+    const only = this.#form.elements.only.checked;
+    if (!this.#active() || document.querySelector("#log-problem .problem")) return;
+    await this.#log.look(this.#query, only, null);
+    this.#run(0);
+  }
+
+  focus() {
+    const input = document.getElementById("log-q");
+    input.focus();
+    input.select();
+  }
+
+  async start() {
+    const following = this.#log.following;
+    const place = this.#log.place;
+    this.#query = this.#read();
+    this.#downloads();
+    this.#counts();
+    this.#address();
+    this.#forget();
+    if (!(await this.#accepted())) return;
+    await this.#log.look(this.#query, this.#form.elements.only.checked, following ? null : place);
+    if (this.#active()) this.#run(0);
+  }
+
+  clear() {
+    for (const input of this.#form.querySelectorAll("input[type=checkbox]")) input.checked = false;
+    document.getElementById("log-q").value = "";
+    document.getElementById("log-q").blur();
+    this.start();
+  }
+
+  /** To the next (1) or previous (-1) hit. */
+  async step(by) {
+    if (!this.#active()) return;
+    const from = this.#at || (this.#log.following ? (by < 0 ? Infinity : 0) : this.#log.place);
+    let next = by > 0 ? this.#hits.find((hit) => hit > from) : this.#hits.findLast((hit) => hit < from);
+    if (next === undefined && by > 0 && !this.#whole) {
+      await this.#list(Math.max(from, this.#hits.at(-1) ?? 0));
+      next = this.#hits.find((hit) => hit > from);
+    }
+    next ??= by > 0 ? this.#hits[0] : this.#hits.at(-1); // round the corner
+    if (next === undefined) return;
+    this.#at = next;
+    await this.#log.open(next, { mark: true });
+    this.#show();
+  }
+
+  /** The line that was walked to, or is marked, among its neighbours. */
+  async context() {
+    const line = Number(/^#L(\d+)/.exec(location.hash)?.[1]) || this.#log.place;
+    this.#form.elements.only.checked = false;
+    this.#address();
+    await this.#log.look(this.#query, false, line);
+    await this.#log.open(line, { mark: true });
+    this.#show();
+  }
+
+  #active() {
+    return [...this.#query.keys()].some((name) => ["q", "level", "stream"].includes(name));
+  }
+
+  #changed() {
+    return String(this.#read()) !== String(this.#query);
+  }
+
+  #read() {
+    const query = new URLSearchParams();
+    for (const [name, value] of new FormData(this.#form)) if (value && name !== "only") query.append(name, value);
+    return query;
+  }
+
+  #address() {
+    const url = new URL(location.href);
+    url.search = String(this.#active() ? this.#query : "");
+    if (this.#active() && this.#form.elements.only.checked) url.searchParams.set("only", "1");
+    history.replaceState(null, "", url);
+  }
+
+  #forget() {
+    this.#abort?.abort();
+    this.#hits = [];
+    this.#known = new Set();
+    this.#matches = this.#scanned = this.#at = 0;
+    this.#whole = true;
+    this.#ribbon.hits([]);
+    for (const row of document.querySelectorAll("#log-rows .found")) row.classList.remove("found");
+    this.#problem(null);
+    this.#show();
+  }
+
+  /** A pattern that is none is explained in place; the output stays as it was. */
+  async #accepted() {
+    try {
+      const response = await fetch(`${this.#url}?${this.#query}&after=999999999999`, { headers: { Accept: "application/json" } });
+      if (response.ok) {
+        await response.body.cancel();
+        return true;
+      }
+      this.#problem((await response.json()).error);
+    } catch {
+      this.#problem({ what: "the server did not answer", todo: "Try again." });
+    }
+    return false;
+  }
+
+  #problem(error) {
+    const place = document.getElementById("log-problem");
+    place.replaceChildren();
+    document.getElementById("log-q").toggleAttribute("aria-invalid", Boolean(error));
+    if (!error) return;
+    const box = document.createElement("p");
+    box.className = "problem";
+    const what = document.createElement("b");
+    what.textContent = error.what;
+    box.append(what, ` ${error.todo ?? ""}`);
+    place.append(box);
+  }
+
+  /** Search what follows line `after`, and show what is found as it is found. */
+  async #run(after) {
+    this.#abort?.abort();
+    const abort = (this.#abort = new AbortController());
+    this.#busy = true;
+    try {
+      for await (const part of this.#parts(after, abort.signal)) {
+        this.#matches += part.found;
+        this.#scanned = part.scanned;
+        if (part.hits.length < part.found || this.#hits.length >= LISTED) this.#whole = false;
+        else this.#add(part.hits);
+        this.#ribbon.hits(this.#hits);
+        this.#show();
+      }
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.#problem({ what: `The search broke off: ${error.message}.`, todo: "Search again." });
+    }
+    this.#busy = false;
+    this.#show();
+    this.#goOn();
+  }
+
+  /** More hits by number, from those that were only counted. */
+  async #list(after) {
+    const abort = new AbortController();
+    const more = [];
+    for await (const part of this.#parts(after, abort.signal)) {
+      more.push(...part.hits);
+      if (more.length >= LISTED / 10) break;
+    }
+    abort.abort();
+    this.#hits = more;
+    this.#known = new Set(more);
+  }
+
+  async *#parts(after, signal) {
+    const response = await fetch(`${this.#url}?${this.#query}&after=${after}`, { headers: { Accept: "application/json" }, signal });
+    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    let rest = "";
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines) {
+        const part = JSON.parse(line);
+        if (part.error) throw new Error(part.error.what);
+        yield part;
+      }
+    }
+  }
+
+  #add(hits) {
+    for (const hit of hits) {
+      this.#hits.push(hit);
+      this.#known.add(hit);
+      document.getElementById(`L${hit}`)?.classList.add("found");
+    }
+  }
+
+  /** New lines are searched too, a few times a second at most. */
+  #goOn() {
+    if (!this.#active() || this.#busy || this.#scanned >= this.#log.end || document.querySelector("#log-problem .problem")) return;
+    this.#due ||= setTimeout(() => {
+      this.#due = 0;
+      if (this.#active() && !this.#busy) this.#run(this.#scanned);
+    }, GATHER);
+  }
+
+  #downloads() {
+    const found = document.getElementById("log-download-found");
+    found.disabled = !this.#active();
+    for (const link of document.querySelectorAll("#log-download a")) {
+      const url = new URL(link.dataset.whole);
+      if (found.checked && this.#active()) for (const [name, value] of this.#query) url.searchParams.append(name, value);
+      link.href = url;
+    }
+  }
+
+  #counts() {
+    const chosen = this.#form.querySelectorAll("#log-which input:checked").length;
+    document.getElementById("log-which-count").textContent = chosen ? ` · ${chosen}` : "";
+  }
+
+  #show() {
+    const active = this.#active();
+    document.getElementById("log-found").hidden = !active;
+    document.getElementById("log-context").hidden = !this.#form.elements.only.checked;
+    if (!active) return;
+    const place = this.#hits.indexOf(this.#at) + 1;
+    const parts = [`${number(this.#matches)} line${this.#matches === 1 ? "" : "s"}`];
+    if (place) parts.unshift(`${number(place)} of`);
+    if (this.#busy && this.#scanned < this.#log.end) parts.push(`· ${Math.floor((100 * this.#scanned) / this.#log.end)} % searched`);
+    document.getElementById("log-found-text").textContent = parts.join(" ");
+  }
+}
