@@ -49,15 +49,18 @@ class Client:
             return False
         return True
 
-    async def lines(self, run: int, *, after: int = 0) -> AsyncIterator[Json]:
-        """Stored lines of a run after `after`, up to now."""
-        async with self._http.stream("GET", f"/runs/{run}/output", params={"after": after}) as response:
+    async def lines(self, run: int, **query: str | int | float) -> AsyncIterator[Json]:
+        """Stored lines of a run; `query`: after, limit, since, q, regex and so on, as the API takes them."""
+        async with self._http.stream("GET", f"/runs/{run}/output", params=query) as response:
+            if not response.is_success:
+                await response.aread()
+                raise _refusal(response)
             async for line in response.aiter_lines():
                 yield json.loads(line)
 
-    async def frames(self, run: int) -> AsyncIterator[tuple[str, Json]]:
-        """The run's live stream from its first line: (event, data), until its `eof`."""
-        query = {"after": "0.0.0"}
+    async def frames(self, run: int, *, after: int = 0) -> AsyncIterator[tuple[str, Json]]:
+        """The run's live stream after line `after`: (event, data), until its `eof`."""
+        query = {"after": f"0.{after}.0"}
         async with self._http.stream("GET", f"/runs/{run}/stream", params=query, timeout=30.0) as response:
             name = ""
             async for line in response.aiter_lines():

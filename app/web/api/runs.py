@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from app.domain.errors import Refused
 from app.domain.runs import RunState
 from app.store import events as store_events
-from app.store import output as store_output
-from app.store import runs, stops, usage
-from app.store.database import Database
+from app.store import export, runs, stops, usage
+from app.store.reading import line_at
 from app.web.access import Visitor
-from app.web.api.shapes import event_json, line_json, run_json, run_whole_json
-from app.web.asked import path_id, query_number
-from app.web.live.frames import json_bytes
+from app.web.api.shapes import event_json, run_json, run_whole_json
+from app.web.asked import path_id, query_moment, query_number
 from app.web.live.stream import Topics
+from app.web.output_query import query_of
+from app.web.pages.downloads import as_json_lines
 from app.web.pages.streams import cursor_of, respond
 from app.web.state import WebRequest
-
-#: Lines read at once; each may be 64 KiB.
-_BATCH = 128
 
 
 async def index(request: WebRequest, _visitor: Visitor) -> Response:
@@ -60,23 +55,15 @@ async def events(request: WebRequest, _visitor: Visitor) -> Response:
 
 
 async def output(request: WebRequest, _visitor: Visitor) -> Response:
-    """JSON lines: one object for each line printed, up to what is stored now."""
+    """JSON lines: one object for each line printed that is wanted, up to what is stored now."""
     db, run_id = request.state["db"], path_id(request, "run")
     run = await runs.get(db, run_id)
     after = query_number(request, "after", 0)
-    limit = query_number(request, "limit", 0) or run.lines
-    return StreamingResponse(
-        _lines(db, run_id, after, min(run.lines, after + limit)), media_type="application/x-ndjson"
-    )
-
-
-async def _lines(db: Database, run: int, after: int, last: int) -> AsyncIterator[bytes]:
-    while after < last:
-        batch = await store_output.read(db, run, after=after, limit=min(_BATCH, last - after))
-        if not batch:
-            return
-        yield b"".join(json_bytes(line_json(line)) + b"\n" for line in batch)
-        after = batch[-1].number
+    if "since" in request.query_params:
+        after = max(after, await line_at(db, run_id, query_moment(request, "since")) - 1)
+    last = min(run.lines, after + (query_number(request, "limit", 0) or run.lines))
+    lines = export.rendered(db, run_id, as_json_lines, query_of(request), after=after, before=last + 1)
+    return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
 async def stream(request: WebRequest, visitor: Visitor) -> Response:

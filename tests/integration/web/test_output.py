@@ -80,6 +80,19 @@ async def test_the_outline_counts_levels_and_a_moment_leads_to_its_line(site: Si
     assert (await site.browser.get(f"/runs/{run.id}/moment?at=noon")).status_code == 400
 
 
+async def test_programs_get_what_they_look_for_and_what_came_since(site: Site) -> None:
+    run = await site.seed(*TEXTS)
+
+    async def numbers(query: str) -> list[int]:
+        answer = await site.browser.get(f"/api/v1/runs/{run.id}/output?{query}")
+        return [json.loads(line)["number"] for line in answer.text.splitlines()]
+
+    assert await numbers("q=needle&after=250&limit=200") == [300, 400]
+    assert await numbers("since=0") == list(range(1, 1201))
+    assert await numbers("since=99999999999") == []
+    assert (await site.browser.get(f"/api/v1/runs/{run.id}/output?q=(&regex=1")).status_code == 400
+
+
 async def test_a_file_holds_the_very_bytes_or_what_is_looked_for(site: Site) -> None:
     run = await site.seed(b"\xff\x00 needle", b"other", b"needle")
     whole = b"\xff\x00 needle\nother\nneedle\n"
