@@ -15,7 +15,11 @@ export class Charts {
   #limits;
   #drawn = 0; // requestAnimationFrame handle
 
-  constructor(root) {
+  #onMoment;
+
+  /** `onMoment(at)`: someone pressed on the chart at that time, unix seconds. */
+  constructor(root, onMoment) {
+    this.#onMoment = onMoment;
     this.#limits = { cpu: Number(root.dataset.cpus), memory: Number(root.dataset.memoryLimit) };
     this.#points = JSON.parse(document.getElementById("usage").textContent);
     const sizes = new ResizeObserver((entries) => {
@@ -74,6 +78,14 @@ export class Charts {
       place,
     );
     this.#plots.set(kind, plot);
+    let pressed = 0;
+    plot.over.addEventListener("mousedown", ({ clientX }) => {
+      pressed = clientX;
+    });
+    plot.over.addEventListener("click", ({ clientX }) => {
+      const { left } = plot.cursor;
+      if (Math.abs(clientX - pressed) < 4 && left >= 0) this.#onMoment(plot.posToVal(left, "x")); // a drag zooms
+    });
   }
 
   #data(kind) {

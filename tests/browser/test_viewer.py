@@ -62,6 +62,17 @@ def test_the_ribbon_shows_what_is_where_and_scrolls_anywhere(mixed: Page) -> Non
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+def test_a_press_on_a_chart_lands_on_the_line_of_that_moment(mixed: Page) -> None:
+    expect(mixed.locator("#usage-rows tr").nth(4)).to_be_attached()
+    plot = mixed.locator("[data-chart=cpu] .u-over")
+    size = plot.bounding_box()
+    assert size is not None
+    plot.click(position={"x": size["width"] * 0.7, "y": size["height"] / 2})
+    expect(mixed.locator(".ln.target")).to_be_in_viewport()
+    expect(mixed.locator("#log-follow")).to_have_attribute("aria-pressed", "false")
+    assert int(mixed.locator(".ln.target").get_attribute("data-n") or 0) >= 3002
+
+
 def test_times_numbers_size_wrapping_and_json_are_remembered(mixed: Page) -> None:
     go_to(mixed, "55")
     line = mixed.locator("#L55 .tx")
