@@ -103,10 +103,13 @@ def without_colours(text: bytes) -> bytes:
     return _COLOURS.sub(b"", text) if b"\x1b[" in text else text
 
 
-def guess(text: bytes, carry: Carry = NOTHING) -> tuple[bytes, Carry]:
-    """A level for each of the lines that `text` joins with newlines, and what the line after them may inherit."""
+def guess(text: bytes, carry: Carry = NOTHING, *, count: int | None = None) -> tuple[bytes, Carry]:
+    """A level for each of the lines that `text` joins with newlines, and what the line after them may inherit.
+
+    `count`: how many lines there are, for whoever knows.
+    """
     text = without_colours(text)
-    levels = bytearray(text.count(b"\n") + 1)
+    levels = bytearray(text.count(b"\n") + 1 if count is None else count)
     level, traceback, left = int(carry.level), carry.traceback, carry.left
     size, line, place, hit_line, counted, end = len(text), 0, 0, 0, 0, -1  # `line` begins at `place`, nothing passed on
     while end < size:

@@ -12,11 +12,11 @@ from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import Conflict
-from app.domain.levels import Carry, guess
+from app.domain.levels import Carry
 from app.store import tables
-from app.store.block import joined
-from app.store.chunk import FULL, CorruptChunk, StoredLine, decode, encode, given_or, split, weight
+from app.store.chunk import CorruptChunk, columns, encode
 from app.store.chunk_rows import chunk_of, row_of
+from app.store.lines import FULL, Lines, StoredLine, as_columns, in_one
 
 log = logging.getLogger(__name__)
 
@@ -28,20 +28,21 @@ OFF_LOOP = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """One run's part of a transaction: what is to be encoded, and its progress after it but for the level's carry."""
+class _New:
+    """What one run has printed."""
 
-    run: int
-    tail: Sequence[StoredLine]  #: taken back from the store, to be written with the new lines
-    lines: Sequence[StoredLine]
-    carry: Carry
-    full: bool  #: cut into chunks of full weight, else one small chunk
-    progress: Mapping[str, int]
+    before: Row[Any]  #: its row of `progress`
+    lines: Lines
+    carry: Carry  #: what its next line may inherit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Encoded:
-    rows: Sequence[Mapping[str, object]]
+class _Plan:
+    """One run's part of a transaction: what is to be written, and its progress after it."""
+
+    run: int
+    parts: Sequence[Lines]  #: neighbours: the open end as it was taken back from the store, and what is new
+    full: bool  #: cut into chunks of full weight, else one small chunk
     progress: Mapping[str, int]
 
 
@@ -62,14 +63,20 @@ async def store_lines(connection: AsyncConnection, work: Sequence[tuple[Row[Any]
 
     Raises `Conflict` when a number does not follow.
     """
-    plans = [await _plan(connection, before, lines) for before, lines in work]
-    if plans:
-        encoded = await _encoded(plans)
-        await connection.execute(insert(tables.output_chunks), [row for each in encoded for row in each.rows])
-        await connection.execute(_ADVANCE, [each.progress for each in encoded])
+    if not work:
+        return
+    for before, lines in work:
+        _check_numbers(before, lines)
+    heavy = sum([len(line.data) for _, lines in work for line in lines]) > OFF_LOOP
+    news = await asyncio.to_thread(_columns_of_all, work) if heavy else _columns_of_all(work)
+    plans = [await _plan(connection, new) for new in news]
+    heavy = sum(part.weight for plan in plans for part in plan.parts) > OFF_LOOP
+    rows = await asyncio.to_thread(_rows_of_all, plans) if heavy else _rows_of_all(plans)
+    await connection.execute(insert(tables.output_chunks), rows)
+    await connection.execute(_ADVANCE, [plan.progress for plan in plans])
 
 
-async def _plan(connection: AsyncConnection, before: Row[Any], lines: Sequence[StoredLine]) -> _Plan:
+def _check_numbers(before: Row[Any], lines: Sequence[StoredLine]) -> None:
     last = before.lines
     for line in lines:
         if line.number != last + 1:
@@ -77,32 +84,47 @@ async def _plan(connection: AsyncConnection, before: Row[Any], lines: Sequence[S
                 f"run {before.run}: line {line.number} does not follow line {last}; read how far it is stored"
             )
         last = line.number
+
+
+def _columns_of_all(work: Sequence[tuple[Row[Any], Sequence[StoredLine]]]) -> list[_New]:
+    news = []
+    for before, lines in work:
+        columns, carry = as_columns(lines, Carry.unpacked(before.level_carry))
+        news.append(_New(before=before, lines=columns, carry=carry))
+    return news
+
+
+async def _plan(connection: AsyncConnection, new: _New) -> _Plan:
+    before, lines = new.before, new.lines
     tail_after, tail_chunks = before.tail_after, before.tail_chunks + 1
-    tail_weight = before.tail_weight + weight(lines)
-    tail: Sequence[StoredLine] = ()
+    tail_weight = before.tail_weight + lines.weight
+    parts = [lines]
     full = tail_weight >= FULL or tail_chunks >= MOST_OPEN
     if full:
-        tail = await _take_tail(connection, before) if before.tail_chunks else ()
-        tail_after, tail_chunks, tail_weight = last, 0, 0
+        parts = [*(await _take_tail(connection, before) if before.tail_chunks else ()), lines]
+        tail_after, tail_chunks, tail_weight = lines.last, 0, 0
     progress = {
         "of_run": before.run,
-        "new_lines": last,
-        "new_bytes": before.bytes + sum([len(line.data) + line.complete for line in lines]),
+        "new_lines": lines.last,
+        "new_bytes": before.bytes + lines.printed,
         "new_tail_after": tail_after,
         "new_tail_chunks": tail_chunks,
         "new_tail_weight": tail_weight,
+        "new_level_carry": new.carry.packed(),
     }
-    carry = Carry.unpacked(before.level_carry)
-    return _Plan(run=before.run, tail=tail, lines=lines, carry=carry, full=full, progress=progress)
+    return _Plan(run=before.run, parts=parts, full=full, progress=progress)
 
 
-async def _take_tail(connection: AsyncConnection, before: Row[Any]) -> list[StoredLine]:
-    """The lines of the open small chunks, which are removed; none, and all stay, when one of them is damaged."""
+async def _take_tail(connection: AsyncConnection, before: Row[Any]) -> list[Lines]:
+    """The lines of the open small chunks, which are removed; none, and all stay, when one of them is damaged.
+
+    They keep their levels: each line is guessed once, after the one it may inherit from.
+    """
     table = tables.output_chunks
     tail = (table.c.run == before.run, table.c.last_line > before.tail_after)
     rows = (await connection.execute(select(table).where(*tail).order_by(table.c.last_line))).all()
     try:
-        lines = [line for row in rows for line in decode(chunk_of(row))]
+        lines = [columns(chunk_of(row)) for row in rows]
     except CorruptChunk as error:
         log.error("run %d: the end of its output is not merged: %s", before.run, error)
         return []
@@ -110,25 +132,9 @@ async def _take_tail(connection: AsyncConnection, before: Row[Any]) -> list[Stor
     return lines
 
 
-async def _encoded(plans: Sequence[_Plan]) -> list[_Encoded]:
-    if sum(weight(plan.tail) + weight(plan.lines) for plan in plans) > OFF_LOOP:
-        return await asyncio.to_thread(_encode_all, plans)
-    return _encode_all(plans)
-
-
-def _encode_all(plans: Sequence[_Plan]) -> list[_Encoded]:
-    return [_encode(plan) for plan in plans]
-
-
-def _encode(plan: _Plan) -> _Encoded:
-    guessed, carry = guess(joined([line.data for line in plan.lines]), plan.carry)
-    # The tail keeps its levels: each line is guessed once, after the one it may inherit from.
-    levels = bytes([line.level for line in plan.tail]) + given_or(plan.lines, guessed)
-    lines = [*plan.tail, *plan.lines]
-    rows = []
-    begin = 0
-    for part in split(lines) if plan.full else (lines,):
-        end = begin + len(part)
-        rows.append(row_of(plan.run, encode(part, levels[begin:end])))
-        begin = end
-    return _Encoded(rows=rows, progress={**plan.progress, "new_level_carry": carry.packed()})
+def _rows_of_all(plans: Sequence[_Plan]) -> list[Mapping[str, object]]:
+    rows: list[Mapping[str, object]] = []
+    for plan in plans:
+        lines = in_one(plan.parts)
+        rows += [row_of(plan.run, encode(part)) for part in (lines.cut() if plan.full else (lines,))]
+    return rows

@@ -15,9 +15,11 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from operator import sub
 
 from app.domain.errors import CrucibleError
 from app.domain.levels import Level, guess
+from app.store.lines import Lines, joined
 
 VERSION = 2
 HEADER = struct.Struct("<BBI")
@@ -40,13 +42,14 @@ class Block:
     count: int
     flags: bytes
     levels: bytes
-    times: bytes  #: see `deltas`; packed, for a search needs none of them
+    deltas: bytes  #: microseconds since the line before, 0 for the first; packed, for a search needs none
     text: bytes  #: the lines, joined by newlines; a newline inside a line is a blank here
     exact: Sequence[bytes] | None  #: the lines, where `text` does not tell them
 
-    def deltas(self) -> Sequence[int]:
-        """Microseconds since the line before; 0 for the first."""
-        return struct.unpack(f"<{self.count}{'q' if len(self.times) == 8 * self.count else 'i'}", self.times)
+    def times(self, first_at: int) -> list[int]:
+        """When each line was read, the first at `first_at`, in microseconds."""
+        width = "q" if len(self.deltas) == 8 * self.count else "i"
+        return list(accumulate(struct.unpack(f"<{self.count}{width}", self.deltas), initial=first_at))[1:]
 
     def pieces(self) -> Sequence[bytes]:
         """The lines' very bytes. Raises `CorruptChunk` when there are more or fewer than there should be."""
@@ -56,30 +59,21 @@ class Block:
         return pieces
 
 
-def joined(pieces: Sequence[bytes]) -> bytes:
-    """`pieces` as lines of one text; a newline inside one becomes a blank."""
-    text = b"\n".join(pieces)
-    if text.count(b"\n") != len(pieces) - 1:
-        return b"\n".join([piece.replace(b"\n", b" ") for piece in pieces])
-    return text
-
-
-def pack(pieces: Sequence[bytes], flags: bytes, levels: bytes, deltas: Sequence[int]) -> bytes:
-    """The block of one or more lines."""
-    count = len(pieces)
-    text = b"\n".join(pieces)
-    form = 0
-    lengths = b""
-    if text.count(b"\n") != count - 1:
-        sizes = [len(piece) for piece in pieces]
-        wide = max(sizes) > 0xFFFF
+def pack(lines: Lines) -> bytes:
+    """The block of `lines`."""
+    count, form, lengths = lines.count, 0, b""
+    if lines.plain:
+        text = b"\n".join(lines.pieces)
+    else:
+        wide = max(lines.sizes) > 0xFFFF
         form |= LENGTHS | (WIDE_LENGTHS if wide else 0)
-        lengths = struct.pack(f"<{count}{'I' if wide else 'H'}", *sizes)
-        text = b"".join(pieces)
+        lengths = struct.pack(f"<{count}{'I' if wide else 'H'}", *lines.sizes)
+        text = b"".join(lines.pieces)
+    deltas = [0, *map(sub, lines.times[1:], lines.times)]
     wide_times = min(deltas) not in _I32 or max(deltas) not in _I32
     form |= WIDE_TIMES if wide_times else 0
     times = struct.pack(f"<{count}{'q' if wide_times else 'i'}", *deltas)
-    return b"".join((HEADER.pack(VERSION, form, count), flags, levels, times, lengths, text))
+    return b"".join((HEADER.pack(VERSION, form, count), lines.flags, lines.levels, times, lengths, text))
 
 
 def unpack(data: bytes) -> Block:
@@ -99,7 +93,7 @@ def unpack(data: bytes) -> Block:
             levels = data[place : place + count]
             place += count
         width = 8 if form & WIDE_TIMES else 4
-        times = data[place : place + width * count]
+        deltas = data[place : place + width * count]
         place += width * count
         exact = None
         if version == 1 or form & LENGTHS:
@@ -109,13 +103,13 @@ def unpack(data: bytes) -> Block:
             text = data[place:]
     except struct.error as error:
         raise CorruptChunk(f"a block is cut short: {error}") from None
-    if len(times) != width * count:
+    if len(deltas) != width * count:
         raise CorruptChunk("a block is cut short")
     if version == 1:
         levels = guess(text)[0]
     elif levels and max(levels) not in _LEVELS:
         raise CorruptChunk("a block has a level that is none")
-    return Block(count=count, flags=flags, levels=levels, times=times, text=text, exact=exact)
+    return Block(count=count, flags=flags, levels=levels, deltas=deltas, text=text, exact=exact)
 
 
 def _by_lengths(data: bytes, place: int, count: int, *, wide: bool) -> list[bytes]:

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from app.domain.levels import Level
-from app.store.chunk import Chunk, Codec, CorruptChunk, StoredLine, decode
+from app.store.chunk import Chunk, Codec, CorruptChunk, decode
+from app.store.lines import StoredLine
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.errors import Conflict
 from app.domain.runs import RunState
 from app.store import tables
-from app.store.block import Block
-from app.store.chunk import LINE_WEIGHT, SMALL, Chunk, CorruptChunk, merged, opened
+from app.store.chunk import SMALL, Chunk, CorruptChunk, columns, encode
 from app.store.chunk_rows import chunk_of, row_of
 from app.store.database import Database
+from app.store.lines import LINE_WEIGHT, Lines, in_one
 from app.store.whole import whole
 
 log = logging.getLogger(__name__)
@@ -160,16 +160,15 @@ async def _put(connection: AsyncConnection, run: int, parts: Sequence[Row[Any]],
 
 def _merge_all(rows: Sequence[Row[Any]]) -> list[tuple[Sequence[Row[Any]], Chunk]]:
     """One chunk for each series of rows that can be read; a damaged one parts them and stays."""
-    series: list[list[tuple[Row[Any], Chunk, Block]]] = [[]]
+    series: list[list[tuple[Row[Any], Lines]]] = [[]]
     for row in rows:
         try:
-            chunk = chunk_of(row)
-            series[-1].append((row, chunk, opened(chunk)))
+            series[-1].append((row, columns(chunk_of(row))))
         except CorruptChunk as error:
             log.error("run %d: lines %d to %d are not compacted: %s", row.run, row.first_line, row.last_line, error)
             series.append([])
     return [
-        ([row for row, _, _ in parts], merged([(chunk, block) for _, chunk, block in parts], effort=SMALL))
+        ([row for row, _ in parts], encode(in_one([lines for _, lines in parts]), effort=SMALL))
         for parts in series
         if len(parts) > 1
     ]

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from app.store.chunk import CorruptChunk, StoredLine, opened
+from app.store.chunk import CorruptChunk, opened
 from app.store.chunk_rows import chunk_of, lines_of, lost_text
 from app.store.database import Database
+from app.store.lines import StoredLine
 from app.store.query import Finder, Query
 from app.store.search import picked
 from app.store.stretch import Stretch, step

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.errors import NotFound
 from app.store import tables
 from app.store.appending import store_lines
-from app.store.chunk import StoredLine
 from app.store.database import Database
 from app.store.export import raw, rendered
+from app.store.lines import StoredLine
 from app.store.reading import line_at, read, tail
 from app.store.whole import whole
 

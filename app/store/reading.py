@@ -12,9 +12,9 @@ from sqlalchemy import Row, func, or_, select
 from app.domain.errors import NotFound
 from app.store import tables
 from app.store.appending import OFF_LOOP
-from app.store.chunk import StoredLine
 from app.store.chunk_rows import lines_of
 from app.store.database import Database
+from app.store.lines import StoredLine
 from app.store.whole import whole
 
 #: Places where the time passes a moment that `line_at` looks at: more than one only when the clock was set.

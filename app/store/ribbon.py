@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -137,7 +136,7 @@ def _pieces(row: Row[Any], width: int) -> list[Bucket]:
         block: Block | None = opened(chunk_of(row))
     except CorruptChunk:
         block = None
-    times = list(accumulate(block.deltas(), initial=row.first_at))[1:] if block else [row.first_at] * row.line_count
+    times = block.times(row.first_at) if block else [row.first_at] * row.line_count
     pieces = []
     begin = row.first_line
     while begin <= row.last_line:

@@ -10,9 +10,9 @@ from sqlalchemy import delete, func, select
 
 from app.domain.runs import Outcome, RunState
 from app.store import output, runs, tables
-from app.store.chunk import FULL, LINE_WEIGHT
 from app.store.compacting import LARGE, compact, due
 from app.store.database import FREE_PAGES, Database
+from app.store.lines import FULL, LINE_WEIGHT
 from tests.integration.store.conftest import Queue
 from tests.integration.store.outputs import chunks, damage, fill, line, some_lines
 

@@ -13,8 +13,8 @@ from sqlalchemy import func, select, update
 from app.domain.errors import Broken, Conflict, NotFound
 from app.store import output, runs, tables
 from app.store.appending import MOST_OPEN
-from app.store.chunk import FULL
 from app.store.database import Database
+from app.store.lines import FULL
 from app.store.output import RelayPosition, StoredLine
 from tests.integration.store.conftest import Queue
 

@@ -114,9 +114,8 @@ async def test_levels_are_guessed_when_lines_are_stored_and_go_on_from_one_appen
 
 
 async def test_a_level_that_is_given_is_not_guessed(db: Database, run: int) -> None:
-    given = [line(1, b"ERROR: it says"), line(2, b"plain"), line(3, b"plain")]
-    object.__setattr__(given[0], "level", Level.DEBUG)
-    object.__setattr__(given[1], "level", Level.WARNING)
-    await output.append(db, run, given)
+    said = line(1, b"ERROR: it says")._replace(level=Level.DEBUG)
+    given = line(2, b"plain")._replace(level=Level.WARNING)
+    await output.append(db, run, [said, given, line(3, b"plain")])
 
     assert [each.level for each in await output.read(db, run, after=0)] == [Level.DEBUG, Level.WARNING, Level.NONE]

@@ -14,6 +14,7 @@ from app.store import audit, output
 from app.store.chunk import encode, opened
 from app.store.compacting import compact
 from app.store.database import READERS, Database
+from app.store.lines import as_columns
 from app.store.output import StoredLine
 from app.store.query import Finder
 from app.store.search import Query, SearchPart, find, search
@@ -34,7 +35,7 @@ QUERIES = [
 def wanted(query: Query, lines: list[StoredLine]) -> list[int]:
     """One line at a time."""
     finder = Finder(query)
-    return [each.number for each in lines if list(finder.find(opened(encode([each]))))]
+    return [each.number for each in lines if list(finder.find(opened(encode(as_columns([each])[0]))))]
 
 
 async def all_parts(db: Database, run: int, query: Query, **how: object) -> list[SearchPart]:

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import zstandard
 
-from app.store.chunk import Chunk, Codec, StoredLine
+from app.store.chunk import Chunk, Codec
+from app.store.lines import StoredLine
 
 
 def encoded(lines: Sequence[StoredLine]) -> Chunk:

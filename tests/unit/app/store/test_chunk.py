@@ -13,20 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.levels import Level
-from app.store.chunk import (
-    FULL,
-    LINE_WEIGHT,
-    Chunk,
-    Codec,
-    CorruptChunk,
-    StoredLine,
-    decode,
-    encode,
-    merged,
-    opened,
-    split,
-    weight,
-)
+from app.store.chunk import Chunk, Codec, CorruptChunk, columns, decode, opened
+from app.store.chunk import encode as encode_columns
+from app.store.lines import FULL, LINE_WEIGHT, StoredLine, as_columns, in_one
 from tests.unit.app.store import first_version
 
 MICROSECONDS = st.integers(min_value=0, max_value=2**53)
@@ -37,6 +26,10 @@ def lines_of(parts: Sequence[tuple[int, int, bytes, bool]], first: int = 1) -> l
         StoredLine(number=number, at=micros / 1e6, stream=stream, data=data, complete=complete)
         for number, (micros, stream, data, complete) in enumerate(parts, first)
     ]
+
+
+def encode(lines: Sequence[StoredLine]) -> Chunk:
+    return encode_columns(as_columns(lines)[0])
 
 
 def plain(*texts: bytes) -> list[StoredLine]:
@@ -105,7 +98,7 @@ def test_merged_chunks_hold_the_same_lines(parts: list[tuple[int, int, bytes, bo
     lines = lines_of(parts)
     chunks = [encode(lines[begin : begin + cut]) for begin in range(0, len(lines), cut)]
 
-    whole = merged([(chunk, opened(chunk)) for chunk in chunks], effort=6)
+    whole = encode_columns(in_one([columns(chunk) for chunk in chunks]), effort=6)
 
     assert decode(whole) == lines
     assert [line.level for line in decode(whole)] == [line.level for chunk in chunks for line in decode(chunk)]
@@ -139,23 +132,29 @@ def test_a_stream_that_fits_no_byte_is_refused() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 3 * FULL // 2), min_size=1, max_size=40))
-def test_split_keeps_every_line_and_makes_full_chunks(sizes: list[int]) -> None:
+def test_lines_are_cut_into_full_chunks_and_every_one_is_kept(sizes: list[int]) -> None:
     lines = plain(*[bytes(size) for size in sizes])
 
-    chunks = list(split(lines))
+    parts = list(as_columns(lines)[0].cut())
 
-    assert [line for chunk in chunks for line in chunk] == lines
-    if len(chunks) > 1:
-        assert all(weight(chunk) >= FULL for chunk in chunks)
-    for chunk in chunks:
-        longest = max(len(line.data) for line in chunk) + LINE_WEIGHT
-        assert weight(chunk) < 2 * FULL + longest
+    assert [line for part in parts for line in decode(encode_columns(part))] == lines
+    if len(parts) > 1:
+        assert all(part.weight >= FULL for part in parts)
+    for part in parts:
+        assert part.weight == sum(len(piece) + LINE_WEIGHT for piece in part.pieces)
+        assert part.weight < 2 * FULL + max(part.sizes) + LINE_WEIGHT
 
 
 def test_a_flood_of_empty_lines_fills_chunks_too() -> None:
-    chunks = list(split(plain(*[b""] * 100_000)))
+    parts = list(as_columns(plain(*[b""] * 100_000))[0].cut())
 
-    assert max(len(chunk) for chunk in chunks) <= 2 * FULL // LINE_WEIGHT
+    assert max(part.count for part in parts) <= 2 * FULL // LINE_WEIGHT
+
+
+def test_what_was_printed_counts_a_newline_for_each_line_that_has_one() -> None:
+    lines, _ = as_columns(lines_of([(1, 1, b"abc", True), (1, 2, b"", True), (1, 1, b"de", False)]))
+
+    assert lines.printed == 7
 
 
 def some_chunk() -> Chunk:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from app.domain.errors import Refused
 from app.domain.levels import Level
 from app.store.block import Block
-from app.store.chunk import StoredLine, encode, opened
+from app.store.chunk import encode, opened
+from app.store.lines import StoredLine, as_columns
 from app.store.query import LONGEST, Finder, Query
 
 
@@ -24,7 +25,7 @@ def stored(*texts: bytes, stream: int = 1, level: Level = Level.NONE) -> list[St
 
 
 def block(*texts: bytes) -> Block:
-    return opened(encode(stored(*texts)))
+    return opened(encode(as_columns(stored(*texts))[0]))
 
 
 def found(query: Query, *texts: bytes) -> list[int]:
@@ -99,12 +100,13 @@ def test_a_search_over_the_whole_text_finds_what_a_search_of_each_line_finds(
 def test_a_line_must_be_of_the_stream_and_of_the_level_too(
     lines: list[tuple[bytes, int, Level]], streams: set[int], levels: set[Level], pattern: str, inverse: bool
 ) -> None:
-    chunk = encode(
+    columns, _ = as_columns(
         [
             StoredLine(number=number, at=1.0, stream=stream, data=data, complete=True, level=level)
             for number, (data, stream, level) in enumerate(lines, 1)
         ]
     )
+    chunk = encode(columns)
     query = Query(pattern=pattern, inverse=inverse, streams=frozenset(streams), levels=frozenset(levels))
     expected = [
         index
