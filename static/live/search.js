@@ -60,7 +60,9 @@ export class Search {
   async start() {
     const following = this.#log.following;
     const place = this.#log.place;
+    const before = this.#active();
     this.#query = this.#read();
+    if (!before && !this.#active()) return; // a switch alone asks for nothing
     this.#downloads();
     this.#counts();
     this.#address();
