@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,15 +64,19 @@ class Folded:
     pids: Figure
 
 
-@whole
 async def append(db: Database, run: int, points: Sequence[UsagePoint]) -> None:
     """Store points. Raises `Broken` when it cannot, also for a `seq` that is there already."""
-    if not points:
+    await append_many(db, {run: points})
+
+
+@whole
+async def append_many(db: Database, by_run: Mapping[int, Sequence[UsagePoint]]) -> None:
+    """`append` for several runs in one transaction, which is most of the price. All or nothing."""
+    rows = [{"run": run, **dataclasses.asdict(point)} for run, some in by_run.items() for point in some]
+    if not rows:
         return
     async with db.writing() as connection:
-        await connection.execute(
-            insert(tables.usage_points), [{"run": run, **dataclasses.asdict(point)} for point in points]
-        )
+        await connection.execute(insert(tables.usage_points), rows)
 
 
 @whole

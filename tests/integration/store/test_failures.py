@@ -112,6 +112,7 @@ SAMPLES: Mapping[str, object] = {
     "points": [UsagePoint(seq=1, at=1.0, cpu_mean=1.0, cpu_max=1.0, memory_bytes=1, pids=1)],
     "query": Query(pattern="x"), "stretch": Stretch(run=1, after=0, before=None), "work": lambda *_: None,
     "render": lambda lines: b"x" * len(lines), "since": 0.0, "until": 9.0, "seconds": 10,
+    "by_run": {1: [UsagePoint(seq=1, at=1.0, cpu_mean=1.0, cpu_max=1.0, memory_bytes=1, pids=1)]},
     "batches": {1: ([StoredLine(number=1, at=1.0, stream=1, data=b"x", complete=True)], None)},
 }  # fmt: skip
 

@@ -39,6 +39,18 @@ async def test_the_newest_points_are_in_order_of_time(db: Database, run: int) ->
     assert await usage.last(db, run, 100) == points
 
 
+async def test_points_of_several_runs_are_stored_at_once_or_not_at_all(db: Database, queue: Queue) -> None:
+    one, other = (run.id for run in await queue(2))
+    await usage.append_many(db, {one: [point(1), point(2)], other: [point(1, cpu=1.0)]})
+    await usage.append_many(db, {})
+
+    with pytest.raises(Broken):
+        await usage.append_many(db, {one: [point(3)], other: [point(1)]})
+
+    assert await usage.read(db, one) == [point(1), point(2)]
+    assert await usage.read(db, other) == [point(1, cpu=1.0)]
+
+
 async def test_runs_do_not_mix(db: Database, queue: Queue) -> None:
     one, other = (run.id for run in await queue(2))
     await usage.append(db, one, [point(1)])
