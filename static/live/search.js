@@ -140,15 +140,17 @@ export class Search {
 
   /** A pattern that is none is explained in place; the output stays as it was. */
   async #accepted() {
+    const asked = this.#query;
     try {
-      const response = await fetch(`${this.#url}?${this.#query}&after=999999999999`, { headers: { Accept: "application/json" } });
+      const response = await fetch(`${this.#url}?${asked}&after=999999999999`, { headers: { Accept: "application/json" } });
       if (response.ok) {
         await response.body.cancel();
         return true;
       }
-      this.#problem((await response.json()).error);
+      const { error } = await response.json();
+      if (asked === this.#query) this.#problem(error); // else another query was asked meanwhile
     } catch {
-      this.#problem({ what: "the server did not answer", todo: "Try again." });
+      if (asked === this.#query) this.#problem({ what: "the server did not answer", todo: "Try again." });
     }
     return false;
   }
