@@ -1,6 +1,6 @@
 """How fast the store takes output, how small it keeps it, and how fast it gives it back.
 
-    python -m benchmarks.store [--lines 500000] [--folder /a/disk]
+    python -m benchmarks.store [--lines 500000] [--folder /a/disk] [--only disk] [--logs FILE …]
 
 Beside each figure stands a reference measured in the same run: a flat file, zlib, one row per line.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import lzma
 import random
 import sqlite3
 import statistics
@@ -24,7 +25,7 @@ import uvloop
 
 from app.domain.limits import RunLimits
 from app.domain.runs import EvaluationRequest, PlannedRun, Policy
-from app.store import output, runs
+from app.store import compacting, output, runs
 from app.store.database import Database, sqlite_url
 from app.store.output import RelayPosition, StoredLine
 
@@ -252,11 +253,67 @@ async def reading(root: Path, texts: Sequence[bytes]) -> None:
         print(f"{'opening an up-to-date database':32}{opened:8.2f}")
 
 
+def logs_here(named: Sequence[Path]) -> list[Path]:
+    """The named files, or the larger logs of this machine."""
+    found = list(named) or sorted(Path("/var/log").rglob("*.log"))
+    return [file for file in found if file.is_file() and file.stat().st_size > (0 if named else 100_000)]
+
+
+async def disk(root: Path, logs: Sequence[Path]) -> None:
+    """Ordinary logs, each line with a time of its own: what a run's output takes, and when it is compacted."""
+    print("\nDisk for real logs, of their raw bytes")
+    print(f"{'':32}{'MB':>8}{'live':>8}{'compacted':>11}{'file':>8}{'gzip -6':>9}{'xz -6':>8}")
+    sums = [0, 0, 0]
+    for log in logs:
+        text = log.read_bytes()[: 32 * 1024 * 1024]
+        dice = random.Random(1)
+        at = 1.7e9
+        lines = []
+        for number, piece in enumerate(text.split(b"\n"), 1):
+            # Half of the lines come together with the one before, as a pipe gives them.
+            at += dice.choice((0, dice.expovariate(20)))
+            lines.append(StoredLine(number=number, at=at, stream=1, data=piece, complete=True))
+        with tempfile.TemporaryDirectory(dir=root) as name:
+            folder = Path(name) / "data"
+            db = await Database.open(sqlite_url(folder))
+            run = await new_run(db)
+            await db.close()
+            empty = on_disk(folder)
+            db = await Database.open(sqlite_url(folder))
+            for batch in batches(lines, 4096):
+                await output.append(db, run, batch)
+            live = await chunk_bytes(db)
+            await compacting.compact(db, run)
+            compacted = await chunk_bytes(db)
+            await db.close()
+            grown = on_disk(folder) - empty
+        raw = len(text)
+        packed = (len(zlib.compress(text, 6)), len(lzma.compress(text)))
+        shares = (
+            f"{live / raw:8.3f}{compacted / raw:11.3f}{grown / raw:8.3f}{packed[0] / raw:9.3f}{packed[1] / raw:8.3f}"
+        )
+        print(f"{log.name[:31]:32}{raw / 1e6:8.1f}{shares}")
+        sums = [total + size for total, size in zip(sums, (raw, live, compacted), strict=True)]
+    if sums[0]:
+        print(f"{'all of them':32}{sums[0] / 1e6:8.1f}{sums[1] / sums[0]:8.3f}{sums[2] / sums[0]:11.3f}")
+
+
+async def chunk_bytes(db: Database) -> int:
+    """Of all chunks, without the database's own pages."""
+    async with db.reading() as connection:
+        return (await connection.exec_driver_sql("SELECT sum(length(data)) FROM output_chunks")).scalar_one()
+
+
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=500_000)
     parser.add_argument("--folder", type=Path, default=None, help="where to write; a real disk, not memory")
+    parser.add_argument("--only", choices=("disk",), help="only this part")
+    parser.add_argument("--logs", type=Path, nargs="*", default=(), help="text files; else the logs of this machine")
     chosen = parser.parse_args()
+    if chosen.only:
+        await disk(chosen.folder or Path(tempfile.gettempdir()), logs_here(chosen.logs))
+        return
     dice = random.Random(1)
     numbered = list(hundred_bytes(chosen.lines, dice))
     logs = list(package_log(chosen.lines, dice))
@@ -267,6 +324,7 @@ async def main() -> None:
         await typing_speed(root, logs)
         await many_runs(root, logs)
         await reading(root, numbered)
+        await disk(root, logs_here(chosen.logs))
 
 
 if __name__ == "__main__":

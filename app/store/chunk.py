@@ -18,7 +18,7 @@ from app.store.block import HEADER, OVERHEAD, Block, CorruptChunk, levels_of, pa
 from app.store.lines import Lines, StoredLine
 
 #: zstd: of a live run's chunks, and of those that are written once more when it has ended.
-FAST, SMALL = 1, 6
+FAST, SMALL = 1, 9
 
 #: Blocks below this many bytes are not worth a compressor.
 _TINY = 256

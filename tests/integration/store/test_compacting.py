@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 
 import pytest
@@ -137,3 +138,31 @@ async def test_the_disk_gets_back_the_room_of_what_is_deleted(db: Database, run:
     assert free < FREE_PAGES
     assert len(await output.read(db, run, after=5900)) == 100
     assert not await db.reclaim()
+
+
+async def test_chunks_that_were_merged_meanwhile_are_looked_at_again(db: Database, run: int) -> None:
+    lines = some_lines(3000)
+    await fill(db, run, lines[:2500])
+    async with db.one_scan:
+        # It has read its chunks, and waits for its turn to take them apart.
+        compacting = asyncio.create_task(compact(db, run))
+        while not db.one_scan._waiters:
+            await asyncio.sleep(0)
+        for each in lines[2500:]:
+            await output.append(db, run, [each])
+    await compacting
+
+    assert await output.read(db, run, after=0, limit=9000) == lines
+    spans = await chunks(db, run)
+    assert all(one[1] + 1 == two[0] for one, two in itertools.pairwise(spans))
+
+
+async def test_what_is_printed_after_a_compaction_is_not_merged_with_it(db: Database, run: int) -> None:
+    await fill(db, run, some_lines(2500))
+    await output.append(db, run, some_lines(3, first=2501))
+    await compact(db, run)
+    before = await chunks(db, run)
+
+    await output.append(db, run, [line(number, b"x" * 1000) for number in range(2504, 2700)])
+
+    assert (await chunks(db, run))[: len(before)] == before

@@ -13,7 +13,7 @@ from app.store import output
 from app.store.database import Database
 from app.store.output import StoredLine
 from app.store.query import Query
-from tests.integration.store.outputs import damage, fill, some_lines
+from tests.integration.store.outputs import damage, fill, line, some_lines
 
 
 def printed(lines: Sequence[StoredLine], stream: int | None = None) -> bytes:
@@ -35,6 +35,14 @@ async def test_the_raw_output_is_what_was_printed_to_the_byte(db: Database, run:
     assert await raw(db, run, [2]) == printed(lines, 2)
     assert await raw(db, run, []) == b""
     assert await raw(db, run, after=1000, before=3000) == printed(lines[1000:2999])
+
+
+async def test_one_stream_of_whole_lines_is_only_that_stream(db: Database, run: int) -> None:
+    lines = [line(number, b"%d" % number, stream=1 + number % 2) for number in range(1, 1000)]
+    await fill(db, run, lines)
+
+    assert await raw(db, run, [2]) == printed(lines, 2)
+    assert await raw(db, run) == printed(lines)
 
 
 async def test_nothing_printed_is_nothing_raw(db: Database, run: int) -> None:

@@ -108,6 +108,12 @@ def test_merged_chunks_hold_the_same_lines(parts: list[tuple[int, int, bytes, bo
     assert sum(whole.levels.values()) == sum(line.level > 0 for line in decode(whole))
 
 
+def test_lines_with_newlines_in_them_can_be_merged_with_others() -> None:
+    lines = plain(b"a", b"b\nc", b"\n", b"d")
+
+    assert decode(encode_columns(in_one([columns(encode([line])) for line in lines]))) == lines
+
+
 def test_what_does_not_shrink_is_stored_as_it_is() -> None:
     assert encode(plain(os.urandom(50))).codec is Codec.RAW
     assert encode(plain(b"again and " * 50)).codec is Codec.ZSTD
