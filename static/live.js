@@ -1,44 +1,24 @@
 // What a page does by itself: one stream in, the page up to date. Every page works without this file.
 import { banner, heardFrame, refresh, say, showState, startChrome, textBanner } from "./live/chrome.js";
-import { Charts } from "./live/charts.js";
 import { heardTime, serverNow, startClock } from "./live/clock.js";
 import { startForm } from "./live/form.js";
 import { startKeys } from "./live/keys.js";
 import { Line } from "./live/line.js";
-import { goTo, goToMoment, startMarked } from "./live/goto.js";
-import { Log } from "./live/log.js";
 import { morph } from "./live/morph.js";
-import { Ribbon } from "./live/ribbon.js";
-import { Search } from "./live/search.js";
 import { reapply, startStop } from "./live/stop.js";
-import { View } from "./live/view.js";
 import { Wall } from "./live/wall.js";
+import { Watched } from "./live/watched.js";
 
 startClock();
 startChrome();
 startStop();
 
-const { run, cursor, stream: followed, version, worker } = document.body.dataset;
+const { stream: followed, version, worker } = document.body.dataset;
 const wall = document.getElementById("wall") ? new Wall(document.getElementById("wall")) : null;
-const log = document.getElementById("log") ? new Log() : null;
-const view = log ? new View() : null;
-const ribbon = log ? new Ribbon(log) : null;
-const search = log ? new Search(log, ribbon) : null;
-const charts = document.getElementById("charts") ? new Charts(document.getElementById("charts"), (at) => goToMoment(at, log)) : null;
-startKeys({ log, view, search });
+const watched = new Map([...document.querySelectorAll("[data-cursor]")].map((root) => [root.dataset.run, new Watched(root)]));
+startKeys(() => watched.values().next().value ?? {});
 const form = document.getElementById("new");
 if (form) startForm(form);
-citeAlerts();
-if (log) {
-  log.begin();
-  search.begin();
-  startMarked();
-  const go = document.getElementById("log-go");
-  go.addEventListener("submit", (event) => {
-    event.preventDefault();
-    goTo(document.getElementById("log-go-to").value, log);
-  });
-}
 
 /** What to do with each frame. */
 const frames = {
@@ -52,18 +32,10 @@ const frames = {
   hb({ now }) {
     heardTime(now);
   },
-  lines: ({ lines }) => log?.receive(lines),
-  usage: ({ points }) => charts?.receive(points),
-  panel({ html }) {
-    const panel = document.getElementById("panel");
-    if (panel) reapply(morph(panel, html));
-  },
-  alerts({ html }) {
-    const list = document.getElementById("alerts");
-    if (!list) return;
-    const before = new Set([...list.querySelectorAll("[data-alert]")].map((element) => element.dataset.alert));
-    citeAlerts(morph(list, html), before);
-  },
+  lines: (data) => watched.get(String(data.run))?.lines(data),
+  usage: (data) => watched.get(String(data.run))?.usage(data),
+  panel: (data) => watched.get(String(data.run))?.panel(data),
+  alerts: (data) => watched.get(String(data.run))?.alerts(data),
   strip({ html }) {
     const strip = document.getElementById("strip");
     const before = strip.textContent;
@@ -80,18 +52,6 @@ const frames = {
   },
 };
 
-/** Marks the cited lines in the output; says grave new alerts aloud. */
-function citeAlerts(list = document.getElementById("alerts"), before = null) {
-  if (!list || !log) return;
-  const all = [...list.querySelectorAll("[data-alert]")];
-  const fresh = before === null ? [] : all.filter((element) => !before.has(element.dataset.alert));
-  const cited = new Set(all.map((element) => Number(element.dataset.line)).filter(Boolean));
-  log.cite(cited, fresh.length);
-  ribbon.alerts(cited);
-  const grave = fresh.find((element) => element.matches(".alert-high, .alert-critical"));
-  if (grave) say(`Alert: ${grave.querySelector(".alert-title").textContent}`, 8);
-}
-
 /** Lists have no frames of their own: when the header tells of a change they are asked for again, at most once a second. */
 let following = 0;
 function follow() {
@@ -104,7 +64,7 @@ function follow() {
 
 if (followed) {
   const line = new Line({
-    topics: { runs: run ? { [run]: cursor } : {}, wall: wall !== null },
+    topics: { runs: Object.fromEntries([...watched.values()].map(({ run, cursor }) => [run, cursor])), wall: wall !== null },
     worker,
     onFrame(event, data) {
       if (typeof data.now === "number") heardFrame(data.now);

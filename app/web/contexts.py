@@ -182,6 +182,26 @@ class SearchForm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPane:
+    """parts/log.html: the output of one run. JavaScript asks /runs/<id>/lines for more than is in it."""
+
+    template: ClassVar[str] = "parts/log.html"
+
+    pane: str  #: before each id in it: "" for the one pane of a page, "left-" and "right-" for one of two
+    href: str  #: the page its lines have on their own: "" for this page
+    run: RunView
+    lines: tuple[LineView, ...]  #: the newest 500, or the window asked for
+    older: str | None  #: link to the window before
+    newer: str | None  #: link to the window after, None at the end
+    first: int  #: `lines` are those of `first` to `last` that are wanted
+    last: int
+    total: int  #: the newest line when the page was made: its stream goes on after it
+    at_end: bool  #: whether `lines` ends with the newest line
+    search: SearchForm
+    levels: tuple[str, ...]  #: all there are, worst first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
     """pages/run.html, GET /runs/{id}. `?line=N` shows the window around line N, without JavaScript as well."""
 
@@ -190,18 +210,9 @@ class RunPage:
     frame: Frame
     panel: Panel
     alerts: AlertList
-    lines: tuple[LineView, ...]  #: the newest 500, or the window asked for
-    older: str | None  #: link to the window before; JavaScript fetches `older_data` + "?before=N&limit=500" instead
-    newer: str | None  #: link to the window after, None at the end
-    older_data: str  #: "/runs/42/lines": JSON {"run", "lines": [row, …], "first", "last", "more", "total"}
-    first: int  #: `lines` are those of `first` to `last` that are wanted
-    last: int
-    at_end: bool  #: whether `lines` ends with the newest line
-    search: SearchForm
-    levels: tuple[str, ...]  #: all there are, worst first
+    output: OutputPane
     cursor: str  #: "<event seq>.<line>.<usage seq>" that this page already shows
     stream: str  #: "/stream?run=42&after=<cursor>"
-    output: str  #: "/runs/42/output.txt"
     usage: tuple[tuple[int, float, float, float, int, int], ...]  #: (seq, at, cpu_mean, cpu_max, memory_bytes, pids)
     memory_limit: int
     cpus: float

@@ -1,23 +1,22 @@
 // Going to a line or a moment, and taking lines and links along.
 import { number, serverNow } from "./clock.js";
 import { say } from "./chrome.js";
-import { marked } from "./rows.js";
 
 /** "123", "start", "end", "14:03", "14:03:09", "2026-11-21 14:03:09", "+90" (seconds after the start). */
-export async function goTo(text, log) {
+export async function goTo(text, pane, log) {
   const wanted = text.trim().toLowerCase();
   if (wanted === "end") return log.follow();
   if (wanted === "start") return log.open(1, { mark: true });
   if (/^[\d\s\u202f]+$/.test(wanted)) return log.open(Number(wanted.replace(/[\s\u202f]/g, "")), { mark: true });
-  const at = momentOf(wanted);
+  const at = momentOf(wanted, Number(pane.root.dataset.began));
   if (at === null) return say(`"${text}" is neither a line nor a time. Write 123, start, end, 14:03:09 or +90.`);
-  return goToMoment(at, log);
+  return goToMoment(at, pane, log);
 }
 
 /** To the first line printed at or after `at`, unix seconds. */
-export async function goToMoment(at, log) {
+export async function goToMoment(at, pane, log) {
   try {
-    const response = await fetch(`${document.getElementById("log").dataset.moment}?at=${at.toFixed(6)}`, { headers: { Accept: "application/json" } });
+    const response = await fetch(`${pane.root.dataset.moment}?at=${at.toFixed(6)}`, { headers: { Accept: "application/json" } });
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
     await log.open((await response.json()).line, { mark: true });
   } catch (error) {
@@ -25,8 +24,7 @@ export async function goToMoment(at, log) {
   }
 }
 
-function momentOf(text) {
-  const start = Number(document.getElementById("log").dataset.began);
+function momentOf(text, start) {
   const after = /^\+(\d+(?:\.\d+)?)\s*s?$/.exec(text);
   if (after) return start + Number(after[1]);
   const clock = /^(\d{1,2}):(\d\d)(?::(\d\d(?:\.\d+)?))?$/.exec(text);
@@ -43,18 +41,21 @@ function momentOf(text) {
 }
 
 /** The bar that appears while a line or a range is marked. */
-export function startMarked() {
-  const bar = document.getElementById("log-marked");
+export function startMarked(pane) {
+  const bar = pane.part("log-marked");
   const show = () => {
-    const [from, to] = marked();
+    const [from, to] = pane.marked;
     bar.hidden = !from;
-    if (from) document.getElementById("log-marked-text").textContent = from === to ? `Line ${number(from)}` : `Lines ${number(from)} to ${number(to)}`;
+    if (from) pane.part("log-marked-text").textContent = from === to ? `Line ${number(from)}` : `Lines ${number(from)} to ${number(to)}`;
   };
   addEventListener("hashchange", show);
-  document.addEventListener("crucible:marked", show);
-  document.getElementById("log-copy-link").addEventListener("click", () => copy(location.href));
-  document.getElementById("log-copy-text").addEventListener("click", () => {
-    const rows = [...document.querySelectorAll("#log-rows .ln.target .tx")];
+  pane.on("marked", show);
+  pane.part("log-copy-link").addEventListener("click", () => {
+    const [from, to] = pane.marked;
+    copy(pane.addressed ? location.href : new URL(`${pane.place(from).href}${to > from ? `-L${to}` : ""}`, location.href).href);
+  });
+  pane.part("log-copy-text").addEventListener("click", () => {
+    const rows = [...pane.root.querySelectorAll(".ln.target .tx")];
     copy(rows.map((row) => row.textContent).join("\n")); // as it is shown: nothing in it can act on a terminal
   });
   show();

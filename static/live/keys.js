@@ -9,7 +9,7 @@ let armed = null; // {button, until}
 
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
 
-function onKey(event, { log, view, search }) {
+function onKey(event, { pane, log, view, search }) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (armed && event.key !== "Shift") {
     const { button, until } = armed;
@@ -64,7 +64,7 @@ function onKey(event, { log, view, search }) {
     case "l":
       if (log) {
         event.preventDefault();
-        document.getElementById("log-go-to").focus();
+        pane.part("log-go-to").focus();
       }
       return undefined;
     default:
@@ -96,7 +96,7 @@ function arm(event) {
   say(`Press Enter to stop run ${button.dataset.stop}. Any other key: no.`, ARMED / 1000);
 }
 
-/** @param parts {log, view, search} of a run's page; null elsewhere */
+/** @param parts gives the output that keys act on: {pane, log, view, search}, or {} where there is none */
 export function startKeys(parts) {
-  document.addEventListener("keydown", (event) => onKey(event, parts));
+  document.addEventListener("keydown", (event) => onKey(event, parts()));
 }

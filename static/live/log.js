@@ -1,6 +1,6 @@
 // The output pane: a window of rows that follows the end, or stands anywhere in the output. The page stays small.
 import { number } from "./clock.js";
-import { gap, marked, rowOf } from "./rows.js";
+import { gap, rowOf } from "./rows.js";
 
 const MOST_ROWS = 5_000; // rows in the page; the others are a scroll away
 const DROP = 500; // rows taken off at a time
@@ -9,18 +9,18 @@ const NEAR_EDGE = 600; // px from an edge of the rows at which more are asked fo
 const GATHER = 300; // ms between two questions for what a filter wants of new lines
 
 export class Log {
-  #root = document.getElementById("log");
-  #scroll = document.getElementById("log-scroll");
-  #rows = document.getElementById("log-rows");
-  #pill = document.getElementById("log-pill");
-  #from = Number(this.#root.dataset.first); // the rows are those of lines #from to #to that are wanted
-  #to = Number(this.#root.dataset.last);
-  #end = Number(this.#root.dataset.total); // the newest line there is, as far as this page has heard
+  #pane;
+  #scroll;
+  #rows;
+  #pill;
+  #from; // the rows are those of lines #from to #to that are wanted
+  #to;
+  #end; // the newest line there is, as far as this page has heard
   #waiting = []; // rows received that are not in the page, the newest MOST_ROWS of them
   #held = 0; // lines that came while paused
   #alerts = 0; // alerts raised while paused
   #cited = new Set();
-  #attached = this.#root.dataset.atEnd === "true"; // the rows reach the end: what is new belongs below them
+  #attached; // the rows reach the end: what is new belongs below them
   #following;
   #frame = 0;
   #incoming = [];
@@ -31,14 +31,23 @@ export class Log {
   #filtered = false;
   #brought = -1; // where our own scrolling ended: not a hand's
 
-  constructor() {
-    this.#following = this.#attached && !location.hash.startsWith("#L");
+  constructor(pane) {
+    this.#pane = pane;
+    this.#scroll = pane.part("log-scroll");
+    this.#rows = pane.part("log-rows");
+    this.#pill = pane.part("log-pill");
+    const { first, last, total, atEnd } = pane.root.dataset;
+    this.#from = Number(first);
+    this.#to = Number(last);
+    this.#end = Number(total);
+    this.#attached = atEnd === "true";
+    this.#following = this.#attached && pane.marked.length === 0;
     this.#listen();
   }
 
   /** Once all that marks rows is there. */
   begin() {
-    this.#goToHash();
+    this.#goToMarked();
     if (this.#following) this.#toEnd();
     this.#show();
   }
@@ -91,8 +100,7 @@ export class Log {
     this.#held = 0;
     this.#alerts = 0;
     this.#following = true;
-    if (location.hash.startsWith("#L")) history.replaceState(null, "", location.pathname + location.search);
-    document.dispatchEvent(new Event("crucible:marked"));
+    this.#pane.unmark();
     this.#unmark();
     this.#toEnd();
     this.#show();
@@ -102,13 +110,12 @@ export class Log {
   async open(line, { mark = false } = {}) {
     const wanted = Math.max(1, Math.min(line, this.#end || 1));
     this.#pause();
-    if (!document.getElementById(`L${wanted}`) && !(await this.#load("window", { around: wanted }))) return;
-    const row = document.getElementById(`L${wanted}`) ?? this.#nearest(wanted);
-    if (mark) history.replaceState(null, "", `${location.pathname}${location.search}#L${wanted}`);
+    if (!this.#pane.row(wanted) && !(await this.#load("window", { around: wanted }))) return;
+    const row = this.#pane.row(wanted) ?? this.#nearest(wanted);
     this.#unmark();
     if (mark) {
       row?.classList.add("target");
-      document.dispatchEvent(new Event("crucible:marked"));
+      this.#pane.mark(wanted);
     }
     if (row) this.#bringUp(row);
     this.#show();
@@ -142,7 +149,7 @@ export class Log {
       if (this.#following && this.#filtered) this.#pull();
     }
     this.#show();
-    document.dispatchEvent(new CustomEvent("crucible:lines", { detail: this.#end }));
+    this.#pane.tell("lines", this.#end);
   }
 
   /** What the filter wants of the lines that are new. */
@@ -174,13 +181,13 @@ export class Log {
     }
     this.#rows.append(parts);
     this.#trimTop();
-    document.getElementById("log-empty").hidden = true;
+    this.#pane.part("log-empty").hidden = true;
   }
 
   #row(row) {
-    const element = rowOf(row);
+    const element = rowOf(row, this.#pane.place(row[0]));
     if (this.#cited.has(row[0])) element.classList.add("cited");
-    document.dispatchEvent(new CustomEvent("crucible:row", { detail: element })); // whoever marks or dresses rows
+    this.#pane.tell("row", element); // whoever marks or dresses rows
     return element;
   }
 
@@ -195,7 +202,7 @@ export class Log {
     for (const [name, value] of Object.entries(place)) query.set(name, value);
     if (!this.#filtered) query.set("mark", "1");
     try {
-      const response = await fetch(`${this.#root.dataset.lines}?${query}`, { headers: { Accept: "application/json" } });
+      const response = await fetch(`${this.#pane.root.dataset.lines}?${query}`, { headers: { Accept: "application/json" } });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
       const answer = await response.json();
       if (turn !== this.#turn) return false; // something else was asked for meanwhile
@@ -231,7 +238,7 @@ export class Log {
     this.#to = Math.max(last, kind === "newer" ? this.#to : 0);
     this.#attached = this.#to >= total;
     if (this.#attached && !this.#filtered) this.#append(this.#waiting); // what came while it was asked for
-    document.getElementById("log-empty").hidden = this.#rows.childElementCount > 0;
+    this.#pane.part("log-empty").hidden = this.#rows.childElementCount > 0;
   }
 
   #trimTop() {
@@ -260,27 +267,24 @@ export class Log {
       if (!this.#following && scrollTop < NEAR_EDGE && scrollTop < before) this.#more("older");
       if (!this.#attached && left < NEAR_EDGE && scrollTop > before) this.#more("newer");
       before = scrollTop;
-      document.dispatchEvent(new Event("crucible:place"));
+      this.#pane.tell("place");
     });
     this.#pill.addEventListener("click", () => this.follow());
-    document.getElementById("log-follow").addEventListener("click", () => (this.#following ? this.#pause() : this.follow()));
+    this.#pane.part("log-follow").addEventListener("click", () => (this.#following ? this.#pause() : this.follow()));
     for (const kind of ["older", "newer"]) {
-      document.getElementById(`log-${kind}`).addEventListener("click", (event) => {
+      this.#pane.part(`log-${kind}`).addEventListener("click", (event) => {
         event.preventDefault();
         this.#pause();
         this.#more(kind);
       });
     }
-    this.#rows.addEventListener("click", (event) => {
-      const place = event.target.closest(".no");
-      if (!place || !event.shiftKey) return;
-      event.preventDefault(); // shift-click extends the marked range
-      const [from] = marked();
-      const to = Number(place.parentElement.dataset.n);
-      location.hash = from ? `#L${Math.min(from, to)}-L${Math.max(from, to)}` : `#L${to}`;
+    this.#pane.onNumber((line, extend) => {
+      const [from] = extend ? this.#pane.marked : [];
+      this.#pane.mark(Math.min(from ?? line, line), Math.max(from ?? line, line));
+      this.#goToMarked();
     });
-    addEventListener("hashchange", () => this.#goToHash());
-    document.addEventListener("crucible:view", () => this.#following && this.#toEnd());
+    if (this.#pane.addressed) addEventListener("hashchange", () => this.#goToMarked());
+    this.#pane.on("view", () => this.#following && this.#toEnd());
     new ResizeObserver(() => this.#following && this.#toEnd()).observe(this.#scroll);
   }
 
@@ -290,14 +294,14 @@ export class Log {
     if (kind === "newer" && !this.#attached) this.#load("newer", { after: this.#to });
   }
 
-  async #goToHash() {
+  async #goToMarked() {
     this.#unmark();
-    const [from, to] = marked();
+    const [from, to] = this.#pane.marked;
     if (!from) return;
-    if (!document.getElementById(`L${from}`)) await this.open(from);
+    if (!this.#pane.row(from)) await this.open(from);
     this.#pause();
-    for (let line = from; line <= to; line += 1) document.getElementById(`L${line}`)?.classList.add("target");
-    const row = document.getElementById(`L${from}`);
+    for (let line = from; line <= to; line += 1) this.#pane.row(line)?.classList.add("target");
+    const row = this.#pane.row(from);
     if (row) this.#bringUp(row);
   }
 
@@ -329,10 +333,10 @@ export class Log {
   }
 
   #show() {
-    document.getElementById("log-count").textContent = `${number(this.#end)} line${this.#end === 1 ? "" : "s"}`;
-    document.getElementById("log-follow").setAttribute("aria-pressed", String(this.#following));
-    document.getElementById("log-older").hidden = !(this.#from > 1);
-    document.getElementById("log-newer").hidden = this.#attached;
+    this.#pane.part("log-count").textContent = `${number(this.#end)} line${this.#end === 1 ? "" : "s"}`;
+    this.#pane.part("log-follow").setAttribute("aria-pressed", String(this.#following));
+    this.#pane.part("log-older").hidden = !(this.#from > 1);
+    this.#pane.part("log-newer").hidden = this.#attached;
     this.#pill.hidden = this.#following || (this.#attached && this.#held === 0 && this.#alerts === 0 && this.#nearEnd());
     const parts = [this.#attached ? "paused" : "older lines"];
     if (this.#held) parts.push(`${number(this.#held)} new`);

@@ -6,10 +6,11 @@ const RENEW = 5_000; // ms between two outlines of an output that grows
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Ribbon {
-  #root = document.getElementById("log-ribbon");
-  #slider = document.getElementById("ribbon-place");
-  #said = document.getElementById("ribbon-said");
-  #url = document.getElementById("log").dataset.outline;
+  #pane;
+  #root;
+  #slider;
+  #said;
+  #url;
   #log;
   #pieces = []; // [first, last, first_at, last_at, {level: lines}]
   #alerts = new Set();
@@ -18,11 +19,16 @@ export class Ribbon {
   #due = 0;
   #going = false;
 
-  constructor(log) {
+  constructor(pane, log) {
+    this.#pane = pane;
+    this.#root = pane.part("log-ribbon");
+    this.#slider = pane.part("ribbon-place");
+    this.#said = pane.part("ribbon-said");
+    this.#url = pane.root.dataset.outline;
     this.#log = log;
     this.#slider.addEventListener("input", () => this.#go());
-    document.addEventListener("crucible:place", () => this.#follow());
-    document.addEventListener("crucible:lines", () => this.#grow());
+    pane.on("place", () => this.#follow());
+    pane.on("lines", () => this.#grow());
     this.#outline();
   }
 
@@ -99,7 +105,7 @@ export class Ribbon {
         break;
       }
     }
-    document.getElementById("ribbon-levels").replaceChildren(parts);
+    this.#pane.part("ribbon-levels").replaceChildren(parts);
     this.hits(this.#hits);
     this.alerts(this.#alerts);
     this.#grow();
@@ -118,7 +124,7 @@ export class Ribbon {
   }
 
   #draw(id, lines, kind, from, high) {
-    document.getElementById(id).replaceChildren(...lines.map((line) => this.#rect(line, 1, from, high, kind)));
+    this.#pane.part(id).replaceChildren(...lines.map((line) => this.#rect(line, 1, from, high, kind)));
   }
 
   #rect(line, lines, y, height, kind) {

@@ -1,16 +1,16 @@
 // Rows of output. They are data from an adversary: text nodes with class names from a fixed list, never HTML.
 import { clock, number } from "./clock.js";
 
-/** One row of [number, at, stream, [[text, look], …], complete, level]. */
-export function rowOf([line, at, stream, segments, complete, level]) {
+/** One row of [number, at, stream, [[text, look], …], complete, level], called `id`, whose number leads to `href`. */
+export function rowOf([line, at, stream, segments, complete, level], { id, href }) {
   const row = document.createElement("div");
   row.className = `ln lv-${/^[a-z]+$/.test(level) ? level : "none"}${stream === 2 ? " err" : ""}${complete ? "" : " cont"}`;
-  row.id = `L${line}`;
+  row.id = id;
   row.dataset.n = line;
   row.dataset.at = at;
   const place = document.createElement("a");
   place.className = "no";
-  place.href = `#L${line}`;
+  place.href = href;
   place.title = clock(at);
   place.dataset.t = place.title;
   place.textContent = line;

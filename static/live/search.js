@@ -5,10 +5,11 @@ const GATHER = 400; // ms between two searches of new lines
 const LISTED = 10_000; // hits the server lists of one search; the others are counted
 
 export class Search {
-  #form = document.getElementById("log-search");
+  #pane;
+  #form;
   #log;
   #ribbon;
-  #url = document.getElementById("log").dataset.search;
+  #url;
   #query = new URLSearchParams();
   #hits = []; // line numbers, ascending
   #known = new Set();
@@ -20,24 +21,27 @@ export class Search {
   #busy = false;
   #due = 0;
 
-  constructor(log, ribbon) {
+  constructor(pane, log, ribbon) {
+    this.#pane = pane;
+    this.#form = pane.part("log-search");
+    this.#url = pane.root.dataset.search;
     this.#log = log;
     this.#ribbon = ribbon;
-    document.addEventListener("crucible:row", ({ detail }) => detail.classList.toggle("found", this.#known.has(Number(detail.dataset.n))));
-    document.addEventListener("crucible:lines", () => this.#goOn());
+    pane.on("row", (row) => row.classList.toggle("found", this.#known.has(Number(row.dataset.n))));
+    pane.on("lines", () => this.#goOn());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.#changed()) this.start();
       else this.step(1);
     });
     for (const input of this.#form.querySelectorAll("input[type=checkbox]")) input.addEventListener("change", () => this.start());
-    document.getElementById("log-q").addEventListener("search", (event) => event.target.value || this.start());
-    document.getElementById("log-next").addEventListener("click", () => this.step(1));
-    document.getElementById("log-prev").addEventListener("click", () => this.step(-1));
-    document.getElementById("log-clear").addEventListener("click", () => this.clear());
-    document.getElementById("log-context").addEventListener("click", () => this.context());
-    for (const link of document.querySelectorAll("#log-download a")) link.dataset.whole = link.href;
-    document.getElementById("log-download-found").addEventListener("change", () => this.#downloads());
+    this.#pane.part("log-q").addEventListener("search", (event) => event.target.value || this.start());
+    this.#pane.part("log-next").addEventListener("click", () => this.step(1));
+    this.#pane.part("log-prev").addEventListener("click", () => this.step(-1));
+    this.#pane.part("log-clear").addEventListener("click", () => this.clear());
+    this.#pane.part("log-context").addEventListener("click", () => this.context());
+    for (const link of this.#pane.part("log-download").querySelectorAll("a")) link.dataset.whole = link.href;
+    this.#pane.part("log-download-found").addEventListener("change", () => this.#downloads());
     this.#query = this.#read();
     this.#downloads();
     this.#counts();
@@ -46,13 +50,13 @@ export class Search {
   /** What the address asks for. The server has shown it already. */
   async begin() {
     const only = this.#form.elements.only.checked;
-    if (!this.#active() || document.querySelector("#log-problem .problem")) return;
+    if (!this.#active() || this.#pane.part("log-problem").firstElementChild) return;
     await this.#log.look(this.#query, only, null);
     this.#run(0);
   }
 
   focus() {
-    const input = document.getElementById("log-q");
+    const input = this.#pane.part("log-q");
     input.focus();
     input.select();
   }
@@ -74,8 +78,8 @@ export class Search {
 
   clear() {
     for (const input of this.#form.querySelectorAll("input[type=checkbox]")) input.checked = false;
-    document.getElementById("log-q").value = "";
-    document.getElementById("log-q").blur();
+    this.#pane.part("log-q").value = "";
+    this.#pane.part("log-q").blur();
     this.start();
   }
 
@@ -97,7 +101,7 @@ export class Search {
 
   /** The line that was walked to, or is marked, among its neighbours. */
   async context() {
-    const line = Number(/^#L(\d+)/.exec(location.hash)?.[1]) || this.#log.place;
+    const line = this.#pane.marked[0] ?? this.#log.place;
     this.#form.elements.only.checked = false;
     this.#address();
     await this.#log.look(this.#query, false, line);
@@ -120,6 +124,7 @@ export class Search {
   }
 
   #address() {
+    if (!this.#pane.addressed) return;
     const url = new URL(location.href);
     url.search = String(this.#active() ? this.#query : "");
     if (this.#active() && this.#form.elements.only.checked) url.searchParams.set("only", "1");
@@ -133,7 +138,7 @@ export class Search {
     this.#matches = this.#scanned = this.#at = 0;
     this.#whole = true;
     this.#ribbon.hits([]);
-    for (const row of document.querySelectorAll("#log-rows .found")) row.classList.remove("found");
+    for (const row of this.#pane.root.querySelectorAll(".found")) row.classList.remove("found");
     this.#problem(null);
     this.#show();
   }
@@ -156,9 +161,9 @@ export class Search {
   }
 
   #problem(error) {
-    const place = document.getElementById("log-problem");
+    const place = this.#pane.part("log-problem");
     place.replaceChildren();
-    document.getElementById("log-q").toggleAttribute("aria-invalid", Boolean(error));
+    this.#pane.part("log-q").toggleAttribute("aria-invalid", Boolean(error));
     if (!error) return;
     const box = document.createElement("p");
     box.className = "problem";
@@ -226,13 +231,13 @@ export class Search {
     for (const hit of hits) {
       this.#hits.push(hit);
       this.#known.add(hit);
-      document.getElementById(`L${hit}`)?.classList.add("found");
+      this.#pane.row(hit)?.classList.add("found");
     }
   }
 
   /** New lines are searched too, a few times a second at most. */
   #goOn() {
-    if (!this.#active() || this.#busy || this.#scanned >= this.#log.end || document.querySelector("#log-problem .problem")) return;
+    if (!this.#active() || this.#busy || this.#scanned >= this.#log.end || this.#pane.part("log-problem").firstElementChild) return;
     this.#due ||= setTimeout(() => {
       this.#due = 0;
       if (this.#active() && !this.#busy) this.#run(this.#scanned);
@@ -240,9 +245,9 @@ export class Search {
   }
 
   #downloads() {
-    const found = document.getElementById("log-download-found");
+    const found = this.#pane.part("log-download-found");
     found.disabled = !this.#active();
-    for (const link of document.querySelectorAll("#log-download a")) {
+    for (const link of this.#pane.part("log-download").querySelectorAll("a")) {
       const url = new URL(link.dataset.whole);
       if (found.checked && this.#active()) for (const [name, value] of this.#query) url.searchParams.append(name, value);
       link.href = url;
@@ -250,19 +255,19 @@ export class Search {
   }
 
   #counts() {
-    const chosen = this.#form.querySelectorAll("#log-which input:checked").length;
-    document.getElementById("log-which-count").textContent = chosen ? ` · ${chosen}` : "";
+    const chosen = this.#pane.part("log-which").querySelectorAll("input:checked").length;
+    this.#pane.part("log-which-count").textContent = chosen ? ` · ${chosen}` : "";
   }
 
   #show() {
     const active = this.#active();
-    document.getElementById("log-found").hidden = !active;
-    document.getElementById("log-context").hidden = !this.#form.elements.only.checked;
+    this.#pane.part("log-found").hidden = !active;
+    this.#pane.part("log-context").hidden = !this.#form.elements.only.checked;
     if (!active) return;
     const place = this.#hits.indexOf(this.#at) + 1;
     const parts = [`${number(this.#matches)} line${this.#matches === 1 ? "" : "s"}`];
     if (place) parts.unshift(`${number(place)} of`);
     if (this.#busy && this.#scanned < this.#log.end) parts.push(`· ${Math.floor((100 * this.#scanned) / this.#log.end)} % searched`);
-    document.getElementById("log-found-text").textContent = parts.join(" ");
+    this.#pane.part("log-found-text").textContent = parts.join(" ");
   }
 }

@@ -5,28 +5,28 @@ const KEY = "log-view";
 const MOST_JSON = 20_000; // characters of a line that are laid out
 
 export class View {
-  #root = document.getElementById("log");
+  #pane;
   #now = { times: "", size: "", numbers: true, wrap: true, json: false };
   #plain = new WeakMap(); // .tx -> its nodes before it was laid out
 
-  constructor() {
+  constructor(pane) {
+    this.#pane = pane;
     try {
       this.#now = { ...this.#now, ...JSON.parse(localStorage.getItem(KEY) ?? "{}") };
     } catch {
       // not remembered
     }
-    document.addEventListener("crucible:row", ({ detail }) => this.#dress(detail));
+    pane.on("row", (row) => this.#dress(row));
+    document.addEventListener("crucible:looks", ({ detail }) => detail.from !== this && this.#take(detail.now));
     for (const name of Object.keys(this.#now)) {
-      const input = document.getElementById(`log-${name}`);
-      if (input.type === "checkbox") input.checked = this.#now[name] === true;
-      else input.value = this.#now[name];
+      const input = pane.part(`log-${name}`);
       input.addEventListener("change", () => this.#set(name, input.type === "checkbox" ? input.checked : input.value));
     }
-    this.#apply();
+    this.#take(this.#now);
   }
 
   toggle(name) {
-    const input = document.getElementById(`log-${name}`);
+    const input = this.#pane.part(`log-${name}`);
     input.checked = !input.checked;
     this.#set(name, input.checked);
   }
@@ -39,21 +39,33 @@ export class View {
       // not remembered; it holds for this page
     }
     this.#apply();
+    document.dispatchEvent(new CustomEvent("crucible:looks", { detail: { from: this, now: this.#now } })); // panes look alike
+  }
+
+  #take(now) {
+    this.#now = { ...now };
+    for (const [name, value] of Object.entries(now)) {
+      const input = this.#pane.part(`log-${name}`);
+      if (input.type === "checkbox") input.checked = value === true;
+      else input.value = value;
+    }
+    this.#apply();
   }
 
   #apply() {
     const { times, size, numbers, wrap } = this.#now;
-    this.#root.classList.toggle("nowrap", !wrap);
-    this.#root.classList.toggle("no-numbers", !numbers);
-    this.#root.dataset.times = times;
-    this.#root.dataset.size = size;
-    for (const row of document.querySelectorAll("#log-rows .ln")) this.#dress(row);
-    document.dispatchEvent(new Event("crucible:view"));
+    const { root } = this.#pane;
+    root.classList.toggle("nowrap", !wrap);
+    root.classList.toggle("no-numbers", !numbers);
+    root.dataset.times = times;
+    root.dataset.size = size;
+    for (const row of root.querySelectorAll(".ln")) this.#dress(row);
+    this.#pane.tell("view");
   }
 
   #dress(row) {
     const place = row.querySelector(".no");
-    if (this.#now.times === "since") place.dataset.r = `+${since(Number(row.dataset.at) - Number(this.#root.dataset.began))}`;
+    if (this.#now.times === "since") place.dataset.r = `+${since(Number(row.dataset.at) - Number(this.#pane.root.dataset.began))}`;
     const text = row.querySelector(".tx");
     if (this.#now.json && !this.#plain.has(text)) this.#layOut(text);
     else if (!this.#now.json && this.#plain.has(text)) {

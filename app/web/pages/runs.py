@@ -12,7 +12,7 @@ from app.store import runs, usage
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, problem_of
 from app.web.asked import path_id, query_number
-from app.web.contexts import RunPage, SearchForm
+from app.web.contexts import OutputPane, RunPage, SearchForm
 from app.web.live.frames import Cursor
 from app.web.output_query import LEVELS, query_of
 from app.web.state import WebRequest
@@ -38,22 +38,27 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
     # A window in the middle is not followed by what comes live: the stream goes on where the run is.
     last = window.last if at_end else run.lines
     cursor = Cursor(event=event, line=last, usage=points[-1].seq if points else 0)
+    pane = OutputPane(
+        pane="",
+        href="",
+        run=panel.run,
+        lines=window.lines,
+        older=_at(request, max(1, window.first - log.WINDOW // 2)) if window.first > 1 else None,
+        newer=None if at_end else _at(request, window.last + log.WINDOW // 2),
+        first=window.first,
+        last=window.last,
+        total=last,
+        at_end=at_end,
+        search=form,
+        levels=tuple(LEVELS),
+    )
     context = RunPage(
         frame=await frame_of(request, visitor, title=f"Run {run_id} · {run.task_id}"),
         panel=panel,
         alerts=await alerts_of(db, run_id),
-        lines=window.lines,
-        older=_at(request, max(1, window.first - log.WINDOW // 2)) if window.first > 1 else None,
-        newer=None if at_end else _at(request, window.last + log.WINDOW // 2),
-        older_data=f"/runs/{run_id}/lines",
-        first=window.first,
-        last=window.last,
-        at_end=at_end,
-        search=form,
-        levels=tuple(LEVELS),
+        output=pane,
         cursor=str(cursor),
         stream=f"/stream?run={run_id}&after={cursor}",
-        output=f"/runs/{run_id}/output.txt",
         usage=tuple((p.seq, p.at, p.cpu_mean, p.cpu_max, p.memory_bytes, p.pids) for p in points),
         memory_limit=run.limits.memory_bytes,
         cpus=run.limits.cpus,

@@ -1,0 +1,66 @@
+// One output pane: its parts by name, what is marked in it, and what its modules tell each other. A page may hold two.
+import { marked } from "./rows.js";
+
+export class Pane {
+  #prefix; // of the ids in it; "" for the pane whose marked lines are in the page's address
+  #marked = [];
+
+  constructor(root) {
+    this.root = root;
+    this.#prefix = root.dataset.pane;
+  }
+
+  /** Whether the page's address speaks of this pane. */
+  get addressed() {
+    return this.#prefix === "";
+  }
+
+  part(id) {
+    return document.getElementById(`${this.#prefix}${id}`);
+  }
+
+  row(line) {
+    return this.part(`L${line}`);
+  }
+
+  /** What a row of `line` is called and where its number leads. */
+  place(line) {
+    return { id: `${this.#prefix}L${line}`, href: `${this.root.dataset.page}#L${line}` };
+  }
+
+  /** "row" (a new row, to be dressed), "lines" (there are more), "place" (scrolled), "view" (looks other), "marked". */
+  on(name, listener) {
+    this.root.addEventListener(`crucible:${name}`, ({ detail }) => listener(detail));
+  }
+
+  tell(name, detail = null) {
+    this.root.dispatchEvent(new CustomEvent(`crucible:${name}`, { detail }));
+  }
+
+  /** [first, last] of the marked lines, or []. */
+  get marked() {
+    return this.addressed ? marked() : this.#marked;
+  }
+
+  mark(from, to = from) {
+    this.#marked = [from, to];
+    if (this.addressed) history.replaceState(null, "", `${location.pathname}${location.search}#L${from}${to > from ? `-L${to}` : ""}`);
+    this.tell("marked");
+  }
+
+  unmark() {
+    this.#marked = [];
+    if (this.addressed && location.hash.startsWith("#L")) history.replaceState(null, "", location.pathname + location.search);
+    this.tell("marked");
+  }
+
+  /** Whoever presses a number in a pane without an address means its line here, not another page. */
+  onNumber(listener) {
+    this.root.addEventListener("click", (event) => {
+      const place = event.target.closest?.(".no");
+      if (!place || event.ctrlKey || event.metaKey || (this.addressed && !event.shiftKey)) return;
+      event.preventDefault();
+      listener(Number(place.parentElement.dataset.n), event.shiftKey);
+    });
+  }
+}
