@@ -166,6 +166,10 @@ class Relay(Protocol):
     @property
     def state(self) -> KeeperState: ...
 
+    @property
+    def produced(self) -> int:
+        """Sequenced bytes the keeper says were made so far, what is not relayed yet included; about a second old."""
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(

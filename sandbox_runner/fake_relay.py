@@ -41,6 +41,10 @@ class FakeRelay(Relay):
             raise RelayLost("the relay is not open")
         return self._state
 
+    @property
+    def produced(self) -> int:
+        return max(self._received, self._box.produced if self._box else 0)
+
     async def __aenter__(self) -> Self:
         box = self._find(self._sandbox)
         try:

@@ -74,6 +74,7 @@ class KeeperRelay:
         self._acknowledged = acknowledged
         self._credited = acknowledged  #: what of it the keeper was told
         self._received = acknowledged
+        self._produced = acknowledged
         self._ends: deque[int] = deque()  #: where each unacknowledged frame ends
         self._queue: deque[Relayed] = deque()
         self._news = asyncio.Event()
@@ -92,6 +93,10 @@ class KeeperRelay:
         if self._state is None:
             raise RelayLost("the relay is not open")
         return self._state
+
+    @property
+    def produced(self) -> int:
+        return max(self._produced, self._received)
 
     async def __aenter__(self) -> Self:
         wire = self._wire = await self._connect()
@@ -243,6 +248,7 @@ class KeeperRelay:
         produced = frames.number(content, "produced", base, 2**63)
         if not base <= self._acknowledged <= produced:
             raise RelayRefused(f"cannot resume at {self._acknowledged}: the keeper has bytes {base} to {produced}")
+        self._produced = produced
         self._jobs = _numbered(content, "jobs", 255, optional=True)
         self._feeding = {job: came or 0 for job, came in _numbered(content, "fed", 2**63, optional=False).items()}
         grace = content.get("grace")
@@ -295,9 +301,11 @@ class KeeperRelay:
             self._fed[frame.job] = frame.offset
             async with self._feed_news:
                 self._feed_news.notify_all()
+        elif frame.kind == Kind.ALIVE:
+            self._produced = max(self._produced, min(frame.offset, 2**63))
         elif frame.kind == Kind.FAULT:
             raise BadFrame("the keeper could not follow: " + frame.payload[:MAX_REASON].decode(errors="replace"))
-        elif frame.kind != Kind.ALIVE:
+        else:
             raise BadFrame(f"a frame of kind {frame.kind}")
 
     def _relayed(self, frame: Frame) -> Relayed:

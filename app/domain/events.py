@@ -142,6 +142,17 @@ class OutputLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputCounted:
+    """A sandbox was left: what its keeper says the run had printed up to then, and what of it is stored.
+
+    Both count from the beginning of the run; what is lost has its own `OutputLost` and is in neither.
+    """
+
+    printed: int
+    stored: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
     """Something worth telling that has no class of its own."""
 
@@ -174,6 +185,7 @@ Event = (
     | RunAdopted
     | RelayReconnected
     | OutputLost
+    | OutputCounted
     | Noted
     | RunEnded
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from app.domain.runs import Outcome, Run
 from app.domain.stops import Receipt, StopKind, StopReason
+from app.supervision.recorder import Intake
 from sandbox_runner.driver import Sandbox
 
 
@@ -53,6 +54,7 @@ class LiveRun:
     thawed: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while frozen
     no_start: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while a sandbox is being started
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    intake: Intake | None = None  #: of the sandbox that is at work
     lost_bytes: int = 0  #: taken, and not to be stored any more
     abandoned: bool = False  #: a shutdown leaves it to its keeper
     dead: asyncio.Event = field(default_factory=asyncio.Event)  #: a stop's death is proven

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from app.domain.errors import Broken, CrucibleError
-from app.domain.events import OutputLost, RelayReconnected
-from app.store import events
+from app.domain.events import OutputCounted, OutputLost, RelayReconnected
+from app.store import events, runs
 from app.store.database import Database
 from app.supervision.live_run import LiveRun
-from app.supervision.recorder import Intake, LinesSeen, Recorder
+from app.supervision.recorder import Account, Intake, LinesSeen, Recorder
 from sandbox_runner.driver import (
     Driver,
     EngineUnreachable,
@@ -77,11 +77,27 @@ class OpenSandbox:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+        account = self.intake.account()
         try:
             await self.recorder.close(self.intake)
         except CrucibleError:
             self.live.lost_bytes += self.intake.bytes_waiting
             raise
+        finally:
+            self.live.intake = None
+        if not self.live.abandoned:
+            with contextlib.suppress(CrucibleError):  # The run's end says what could not be recorded.
+                await self._count(account)
+
+    async def _count(self, account: Account) -> None:
+        """Hold what the keeper printed against what is stored, for the record; what it did not relay is lost."""
+        if account.printed == self.intake.before:
+            return
+        unrelayed = max(0, self.intake.produced - self.intake.offset)
+        await self._note_loss(unrelayed, "printed just before its sandbox ended, and not relayed any more")
+        stored = (await runs.get(self.db, self.live.id)).bytes
+        counted = OutputCounted(printed=account.printed - unrelayed, stored=stored)
+        await events.append(self.db, self.live.id, counted, at=time.time())
 
     async def run(
         self,
@@ -254,7 +270,7 @@ async def open_sandbox(
     on_lines: LinesSeen | None = None,
 ) -> OpenSandbox:
     """Prepare to work in a started sandbox, going on where the store stands."""
-    intake = await recorder.open(live.id, sandbox.id, on_lines=on_lines)
+    intake = live.intake = await recorder.open(live.id, sandbox.id, on_lines=on_lines)
     return OpenSandbox(
         sandbox=sandbox,
         live=live,

@@ -29,6 +29,17 @@ IDLE_FLUSH = 0.3
 LinesSeen = Callable[[Sequence[StoredLine]], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a run's keeper says it printed, to hold against what is stored. A compromised keeper can only say less."""
+
+    printed: int  #: bytes of output that should be stored: all there was, what was cut at a limit left out
+    cut: int  #: bytes this sandbox printed beyond a limit
+    printed_at: float  #: the keeper's time (unix seconds) of the newest output that arrived; 0: none yet
+    failing_since: float | None  #: monotonic; since when it cannot be stored
+    connected: bool  #: whether the keeper is heard
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Intake:
     """One sandbox's output on its way to the store."""
@@ -42,6 +53,12 @@ class Intake:
     on_lines: LinesSeen | None = None
     relay: Relay | None = None
     bytes_taken: int = 0
+    before: int = 0  #: bytes of the run's output that were printed before this intake and are stored
+    aside: int = 0  #: relayed since it was opened and no output: results, notices
+    cut: int = 0  #: printed and not to be stored: beyond its limit
+    produced: int = 0  #: what the keeper said last; from `relay` while there is one
+    opened_at: int = 0  #: the offset it began with
+    printed_at: float = 0.0  #: the keeper's time of the newest taken output
     lines: list[StoredLine] = field(default_factory=list)
     touched: float = 0.0  #: monotonic time of the last taken bytes
     failing_since: float | None = None
@@ -55,6 +72,11 @@ class Intake:
             self.bytes_taken += len(relayed.data)
             self._number(self.decoder.feed(relayed.stream, relayed.at, relayed.data))
             self.touched = time.monotonic()
+            self.printed_at = relayed.at
+        elif isinstance(relayed, OutputChunk) and relayed.stream is not Stream.RESULT:
+            self.cut += len(relayed.data)
+        else:
+            self.aside += end_of(relayed) - self.offset
         self.offset = end_of(relayed)
         self.settled.clear()
 
@@ -78,6 +100,19 @@ class Intake:
         """Bytes that were taken and are not stored."""
         held = sum(len(line.data) + line.complete for line in self.lines)
         return held + sum(len(data) for data in self.decoder.pending().values())
+
+    def account(self) -> Account:
+        """What the keeper says was printed, whether it has arrived here or not."""
+        if self.relay is not None:
+            self.produced = self.relay.produced
+        made = max(self.produced, self.offset) - self.opened_at
+        return Account(
+            printed=self.before + made - self.aside - self.cut,
+            cut=self.cut,
+            printed_at=self.printed_at,
+            failing_since=self.failing_since,
+            connected=self.relay is not None,
+        )
 
     def position(self) -> RelayPosition:
         pending = {int(stream): data for stream, data in self.decoder.pending().items()}
@@ -105,14 +140,16 @@ class Recorder:
     async def open(self, run: int, sandbox: str, *, on_lines: LinesSeen | None = None) -> Intake:
         """An intake that goes on where the store stands. One at a time per run."""
         position = await output.position(self._db, run, sandbox)
-        last_line = (await runs.get(self._db, run)).lines
+        known = await runs.get(self._db, run)
         intake = Intake(
             run=run,
             sandbox=sandbox,
-            next_number=last_line + 1,
+            next_number=known.lines + 1,
             decoder=LineDecoder({Stream(stream): data for stream, data in position.pending.items()}),
             offset=position.offset,
             stored=position.offset,
+            opened_at=position.offset,
+            before=known.bytes + sum(len(data) for data in position.pending.values()),
             on_lines=on_lines,
         )
         self._intakes.add(intake)

@@ -22,7 +22,7 @@ from app.supervision.engine_watch import EngineStatus, EngineWatch
 from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun, StopRequest
 from app.supervision.reconcile import Found, Reconciler
-from app.supervision.recorder import Recorder
+from app.supervision.recorder import Account, Recorder
 from app.supervision.stop import StopLane, until_recorded
 from app.supervision.workshop import Workshop
 from app.task_standard import suites
@@ -68,6 +68,11 @@ class Supervisor:
     @property
     def engine(self) -> EngineStatus:
         return self._watch.status
+
+    def account(self, run: int) -> Account | None:
+        """What the keeper at work says the run printed; None when no sandbox of it is at work here."""
+        live = self._shop.lives.get(run)
+        return live.intake.account() if live is not None and live.intake is not None else None
 
     async def __aenter__(self) -> Self:
         self._held = await hold.current(self._db) is not None

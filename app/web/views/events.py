@@ -69,6 +69,11 @@ def _sentence(event: Event) -> tuple[str, str]:
             return f"Output resumed at byte {number_text(event.resumed_at)}", "calm"
         case e.OutputLost():
             return f"{bytes_text(event.bytes)} of output could not be stored: {event.why}", "bad"
+        case e.OutputCounted():
+            said = (
+                f"Printed {number_text(event.printed)} bytes as its keeper counts, stored {number_text(event.stored)}"
+            )
+            return said, "calm" if event.printed == event.stored else "bad"
         case e.Noted():
             return event.text, "calm"
         case e.RunEnded():

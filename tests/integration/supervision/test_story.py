@@ -5,9 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 
-from app.domain.events import LimitReached, OperationEnded, PhaseEntered, SandboxRemoved, SandboxStarted
+from app.domain.events import (
+    LimitReached,
+    OperationEnded,
+    OutputCounted,
+    OutputLost,
+    PhaseEntered,
+    SandboxRemoved,
+    SandboxStarted,
+)
 from app.domain.runs import Outcome, Phase, RunState
 from app.domain.scores import ScoreStatus
+from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import events, output, usage
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_script import FakeJob
@@ -66,6 +75,35 @@ async def test_the_wall_clock_limit_ends_a_run_and_names_itself(open_house: Open
         told = [each.event for each in await events.read(house.db, run.id)]
         assert [event.limit for event in told if isinstance(event, LimitReached)] == ["wall_seconds"]
         assert await house.driver.list_owned() == []
+
+
+async def test_what_the_keeper_says_was_printed_is_held_against_what_is_stored(open_house: OpenHouse) -> None:
+    lines = [(0.0, Stream.STDOUT, b"line %d\n" % n) for n in range(30)]
+    some = (*lines, (0.0, Stream.STDERR, b"no end"))
+    async with open_house(knobs(lines=some)) as house:
+        (run,) = await house.submit()
+        ended = await house.until_ended(run.id)
+
+        told = [each.event for each in await events.read(house.db, run.id)]
+        assert [event for event in told if isinstance(event, OutputCounted)][-1] == OutputCounted(
+            printed=sum(len(data) for _, _, data in some), stored=ended.bytes
+        )
+        assert not [event for event in told if isinstance(event, OutputLost)]
+        assert house.supervisor.account(run.id) is None
+
+
+async def test_what_was_printed_and_is_not_stored_is_known_while_it_waits(open_house: OpenHouse) -> None:
+    held = ((0.0, Stream.STDOUT, b"here\n"), (0.0, Stream.STDOUT, b"wait" * 25))
+    async with open_house(knobs(lines=held, run_for=math.inf)) as house:
+        (run,) = await house.submit()
+        stored = await house.until(run.id, lambda found: found.bytes > 100)
+        account = house.supervisor.account(run.id)
+        assert account is not None
+        assert (account.printed, account.cut, account.connected) == (stored.bytes, 0, True)
+        assert account.printed_at > 0
+        await house.supervisor.stop(
+            run.id, kind=StopKind.STOP, reason=StopReason(source=StopSource.OPERATOR, actor="tester"), wait=True
+        )
 
 
 async def test_an_agent_that_prints_too_much_is_ended_and_what_it_printed_before_is_kept(

@@ -359,3 +359,15 @@ async def test_a_closed_relay_still_gives_what_it_had_received() -> None:
     items, error = await heard(relay)
     assert len(items) == 1
     assert isinstance(error, RelayLost)
+
+
+async def test_what_the_keeper_says_it_made_is_known_before_it_arrives_and_never_goes_back() -> None:
+    wire = ScriptedWire()
+    async with opened(wire, ready(produced=40)) as relay:
+        assert relay.produced == 40
+        wire.play(Frame(Kind.ALIVE, offset=90), Frame(Kind.ALIVE, offset=60), data(b"x" * 70))
+        await anext(aiter(relay))
+        assert relay.produced == 90
+        wire.play(data(b"x" * 30, 70))
+        await anext(aiter(relay))
+        assert relay.produced == 100
