@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 from sandbox_runner.driver import SandboxGone, Usage
+from sandbox_runner.proc_usage import ProcUsage
 
+#: Seconds between two looks at what is dearer to read and changes seldom: disk and network.
+SELDOM = 0.5
 #: More than the longest of these files, memory.stat, can be.
 _LONGEST = 16 * 1024
 
@@ -17,16 +21,32 @@ def is_gone(error: OSError) -> bool:
 
 
 class UsageReader:
-    """Samples one container. Directories are those of the v1 hierarchies and of v2; None where there is none."""
+    """Samples one container. Directories are those of the v1 hierarchies and of v2; None where there is none.
 
-    __slots__ = ("_cpuacct", "_descriptors", "_memory", "_pids", "_unified")
+    `proc` and `procs` (the container's processes) tell what no cgroup file does; None: the host does not show it.
+    """
 
-    def __init__(self, *, cpuacct: str | None, memory: str | None, pids: str | None, unified: str | None) -> None:
+    __slots__ = ("_cpuacct", "_descriptors", "_memory", "_pids", "_proc", "_procs", "_seldom", "_seldom_at", "_unified")
+
+    def __init__(
+        self,
+        *,
+        cpuacct: str | None,
+        memory: str | None,
+        pids: str | None,
+        unified: str | None,
+        proc: ProcUsage | None,
+        procs: Callable[[], list[int]],
+    ) -> None:
         self._cpuacct = cpuacct
         self._memory = memory
         self._pids = pids
         self._unified = unified
+        self._proc = proc
+        self._procs = procs
         self._descriptors: dict[str, int | None] = {}
+        self._seldom: tuple[int | None, int | None] = (None, None)  #: disk written, network attempts
+        self._seldom_at: float | None = None
 
     def read(self, at: float) -> Usage | None:
         """None when a figure is not to be had on this host. Raises `SandboxGone` when the cgroup was removed."""
@@ -39,6 +59,7 @@ class UsageReader:
                 self._raise_if_gone()
                 return None
             used, peak, kills = memory
+            written, attempts = self._seldom_read(at)
             return Usage(
                 at=at,
                 cpu_seconds=cpu,
@@ -47,6 +68,8 @@ class UsageReader:
                 memory_peak_bytes=peak,
                 out_of_memory_kills=kills,
                 pids_refused=_field(self._text(pids, "pids.events"), b"max") or 0,
+                disk_written_bytes=written,
+                network_attempts=attempts,
             )
         except OSError as error:
             if is_gone(error):
@@ -58,6 +81,21 @@ class UsageReader:
         for descriptor in descriptors.values():
             if descriptor is not None:
                 os.close(descriptor)
+        if self._proc is not None:
+            self._proc.close()
+
+    def _seldom_read(self, at: float) -> tuple[int | None, int | None]:
+        # Either way: the host's clock may be set back.
+        if self._seldom_at is None or abs(at - self._seldom_at) >= SELDOM:
+            self._seldom_at = at
+            self._seldom = self._disk_written(), self._proc.network_attempts() if self._proc is not None else None
+        return self._seldom
+
+    def _disk_written(self) -> int | None:
+        text = self._text(self._unified, "io.stat") if self._unified is not None else None
+        if text is not None:
+            return sum(int(field[7:]) for field in text.split() if field.startswith(b"wbytes="))
+        return self._proc.disk_written_bytes(self._procs()) if self._proc is not None else None
 
     def _cpu_seconds(self) -> float | None:
         if self._cpuacct is not None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from sandbox_runner.cgroup_usage import UsageReader, is_gone
 from sandbox_runner.driver import Usage
+from sandbox_runner.proc_usage import ProcUsage
 
 #: Name of the v2 hierarchy among the v1 controllers' names.
 UNIFIED = "unified"
@@ -39,7 +40,7 @@ def locate(pid: int, container_id: str, *, proc: str = "/proc") -> ContainerCgro
         return None
     directories = container_directories(memberships, mounts, container_id)
     present = {name: path for name, path in directories.items() if os.path.isdir(path)}
-    return ContainerCgroup(present) if present else None
+    return ContainerCgroup(present, ProcUsage(pid, proc=proc)) if present else None
 
 
 def container_directories(memberships: str, mounts: str, container_id: str) -> dict[str, str]:
@@ -106,7 +107,7 @@ class ContainerCgroup:
 
     __slots__ = ("_directories", "_members", "_reader")
 
-    def __init__(self, directories: Mapping[str, str]) -> None:
+    def __init__(self, directories: Mapping[str, str], proc: ProcUsage | None = None) -> None:
         self._directories = dict(directories)
         # The engine puts every process into all hierarchies; v1's come first because some runtimes make no v2 one.
         for name in ("pids", "memory", "freezer", "cpuacct", UNIFIED):
@@ -120,6 +121,8 @@ class ContainerCgroup:
             memory=directories.get("memory"),
             pids=directories.get("pids"),
             unified=directories.get(UNIFIED),
+            proc=proc,
+            procs=self.procs,
         )
 
     @property
@@ -136,7 +139,8 @@ class ContainerCgroup:
     def usage(self, at: float) -> Usage | None:
         """What the container uses now; `at` (unix seconds) is noted in it.
 
-        None when this host lacks one of the three controllers. Raises `SandboxGone` after the container's end.
+        Disk and network are at most half a second old. None when this host lacks one of the three controllers.
+        Raises `SandboxGone` after the container's end.
         """
         return self._reader.read(at)
 

@@ -22,4 +22,11 @@ def usage_of(sample: dict[str, Any], sandbox: Sandbox, at: float) -> Usage:
         memory_bytes=max(0, memory["usage"] - cache),
         pids=int((sample.get("pids_stats") or {}).get("current") or 0),
         memory_peak_bytes=memory.get("max_usage"),
+        disk_written_bytes=_written(sample),
     )
+
+
+def _written(sample: dict[str, Any]) -> int | None:
+    """None where the engine tells nothing: on cgroup v1 it may have no entries, or none but zeros."""
+    entries = (sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
+    return sum(int(each["value"]) for each in entries if str(each.get("op")).lower() == "write") or None

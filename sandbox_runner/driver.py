@@ -95,6 +95,10 @@ class Usage:
     memory_peak_bytes: int | None = None
     out_of_memory_kills: int = 0
     pids_refused: int = 0  #: forks the pids limit refused
+    #: Since the start, to a real disk: what is written to a tmpfs is memory. None: the host does not tell.
+    disk_written_bytes: int | None = None
+    #: Since the start: packets without a route and datagrams nobody took. None: the host does not tell.
+    network_attempts: int | None = None
 
 
 class Stream(enum.IntEnum):

@@ -86,6 +86,8 @@ class FakeSandbox:
         self._ran = 0.0  #: seconds spent running, before `_since`
         self._since = 0.0
         self._readings = 0
+        self._written = 0
+        self._attempts = 0
 
     # -- states ----------------------------------------------------------------------------------------------------
 
@@ -149,7 +151,12 @@ class FakeSandbox:
         else:
             reading = script[min(self._readings, len(script) - 1)]
             self._readings += 1
-        return replace(reading, at=self._now())
+        return replace(
+            reading,
+            at=self._now(),
+            disk_written_bytes=_more(reading.disk_written_bytes, self._written),
+            network_attempts=_more(reading.network_attempts, self._attempts),
+        )
 
     def _change(self, state: State) -> None:
         self.state = state
@@ -243,6 +250,8 @@ class FakeSandbox:
             raise
 
     async def _work(self, job: Job, script: FakeJob) -> None:
+        self._written += script.disk_written_bytes
+        self._attempts += script.network_attempts
         if script.stdin is Stdin.ECHO:
             await self._echo(job.id)
         elif script.stdin is Stdin.COLLECT:
@@ -310,6 +319,11 @@ class FakeSandbox:
                     await self.bell.until(lambda: self.state is not State.RUNNING)
             except TimeoutError:
                 pass  # the loop sees that nothing is left
+
+
+def _more(count: int | None, more: int) -> int | None:
+    """A figure that is not told stays so."""
+    return None if count is None else count + more
 
 
 def _finite(seconds: float) -> float | None:

@@ -29,8 +29,16 @@ def empty_tar() -> bytes:
 
 
 def quiet_usage(seconds: float) -> Usage:
-    """A sandbox that works a little: 0.2 cores, 24 MiB, 3 processes."""
-    return Usage(at=0.0, cpu_seconds=seconds * 0.2, memory_bytes=24 * MIB, pids=3, memory_peak_bytes=32 * MIB)
+    """A sandbox that works a little: 0.2 cores, 24 MiB, 3 processes; nothing on a disk, nothing to a network."""
+    return Usage(
+        at=0.0,
+        cpu_seconds=seconds * 0.2,
+        memory_bytes=24 * MIB,
+        pids=3,
+        memory_peak_bytes=32 * MIB,
+        disk_written_bytes=0,
+        network_attempts=0,
+    )
 
 
 class Stdin(enum.Enum):
@@ -52,6 +60,8 @@ class FakeJob:
     code: int = 0
     reason: str = ""  #: why the program could not be started
     stdin: Stdin = Stdin.COLLECT  #: only matters when the job asked for stdin
+    disk_written_bytes: int = 0  #: what its start adds to the sandbox's figure
+    network_attempts: int = 0  #: the same
 
 
 #: What the agent of a demonstration prints.

@@ -87,6 +87,13 @@ class OutOfMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessesRefused:
+    """The limit on processes refused to start more of them."""
+
+    refused: int  #: since the sandbox's start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequested:
     receipt: int
     kind: str
@@ -177,6 +184,7 @@ Event = (
     | AlertRaised
     | LimitReached
     | OutOfMemory
+    | ProcessesRefused
     | StopRequested
     | StopVerified
     | StopFailed

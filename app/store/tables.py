@@ -26,7 +26,7 @@ from sqlalchemy import (
 from app.store.columns import Bytes, Json, Key, Words
 
 #: The newest migration. Known here so that an up-to-date database opens without loading the migrations.
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -168,6 +168,9 @@ usage_points = Table(
     Column("memory_mean", Double),
     Column("pids_min", Integer),
     Column("pids_mean", Double),
+    # Counters since the sandbox's start; NULL where the host does not tell, and in points older than they are.
+    Column("disk_written_bytes", BigInteger),
+    Column("network_attempts", BigInteger),
     sqlite_with_rowid=False,
 )
 

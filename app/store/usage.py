@@ -37,6 +37,9 @@ class UsagePoint:
     memory_mean: float | None = None
     pids_min: int | None = None
     pids_mean: float | None = None
+    #: Counters since the sandbox's start, as they stood last; they never fall. None: the host does not tell.
+    disk_written_bytes: int | None = None
+    network_attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,9 @@ class Folded:
     cpu: Figure  #: cores
     memory: Figure  #: bytes
     pids: Figure
+    #: Counters since the sandbox's start: what happened in the stretch is the difference to the one before.
+    disk_written_bytes: int | None
+    network_attempts: int | None
 
 
 async def append(db: Database, run: int, points: Sequence[UsagePoint]) -> None:
@@ -135,7 +141,7 @@ async def last(db: Database, run: int, count: int) -> list[UsagePoint]:
 async def peak(db: Database, run: int) -> UsagePoint | None:
     """Highest cpu_max, memory and pids over the whole run, as one point (seq of the last); None without points.
 
-    `cpu_mean` is the mean over the whole run.
+    `cpu_mean` is the mean over the whole run; the counters are the run's sums.
     """
     table = tables.usage_points.c
     query = select(*fold_columns(), func.max(table.at).label("at")).where(table.run == run)
@@ -150,6 +156,8 @@ async def peak(db: Database, run: int) -> UsagePoint | None:
         cpu_max=row.cpu_max,
         memory_bytes=row.memory_bytes,
         pids=row.pids,
+        disk_written_bytes=row.disk_written_bytes,
+        network_attempts=row.network_attempts,
     )
 
 
@@ -172,6 +180,8 @@ def fold_columns() -> list[ColumnElement[Any]]:
         func.max(table.pids).label("pids"),
         func.min(func.coalesce(table.pids_min, table.pids)).label("pids_min"),
         mean(func.coalesce(table.pids_mean, table.pids)).label("pids_mean"),
+        func.max(table.disk_written_bytes).label("disk_written_bytes"),
+        func.max(table.network_attempts).label("network_attempts"),
     ]
 
 
@@ -184,6 +194,8 @@ def _folded(row: Any) -> Folded:
         cpu=Figure(min=row.cpu_min, mean=row.cpu_mean, max=row.cpu_max),
         memory=Figure(min=row.memory_min, mean=row.memory_mean, max=row.memory_bytes),
         pids=Figure(min=row.pids_min, mean=row.pids_mean, max=row.pids),
+        disk_written_bytes=row.disk_written_bytes,
+        network_attempts=row.network_attempts,
     )
 
 
@@ -201,4 +213,6 @@ def _point(row: Any) -> UsagePoint:
         memory_mean=row.memory_mean,
         pids_min=row.pids_min,
         pids_mean=row.pids_mean,
+        disk_written_bytes=row.disk_written_bytes,
+        network_attempts=row.network_attempts,
     )

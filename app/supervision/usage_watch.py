@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from app.domain.events import LimitReached, OutOfMemory
+from app.domain.events import Event, LimitReached, OutOfMemory, ProcessesRefused
 from app.store import events, usage
 from app.store.usage import UsagePoint
 from app.supervision.live_run import LiveRun
@@ -18,6 +18,8 @@ from sandbox_runner.driver import Sandbox, SandboxError, SandboxGone, Usage
 FAST, SLOW = 0.1, 1.0
 #: A reading that took longer than this was a call to the engine.
 CHEAP = 0.02
+#: Seconds between two events about one count that goes on rising: a fork bomb is refused a million times a minute.
+TELL_AGAIN = 10.0
 
 
 class WallClock:
@@ -39,31 +41,70 @@ class WallClock:
 class Fold:
     """Readings of about one second, to be one point."""
 
-    first: Usage
+    first: Usage  #: the last of the second before, whose figures are in that one's point
     last: Usage
-    cpu_max: float = 0.0
-    memory: int = 0
-    pids: int = 0
+    cpus: list[float] = field(default_factory=list)  #: cores busy between each two readings
+    memory: list[int] = field(default_factory=list)
+    pids: list[int] = field(default_factory=list)
 
     def add(self, reading: Usage) -> None:
         elapsed = reading.at - self.last.at
         if elapsed > 0:
-            self.cpu_max = max(self.cpu_max, (reading.cpu_seconds - self.last.cpu_seconds) / elapsed)
-        self.memory = max(self.memory, reading.memory_bytes)
-        self.pids = max(self.pids, reading.pids)
+            self.cpus.append(max(0.0, (reading.cpu_seconds - self.last.cpu_seconds) / elapsed))
+        self.memory.append(reading.memory_bytes)
+        self.pids.append(reading.pids)
         self.last = reading
+
+    @property
+    def full(self) -> bool:
+        """Whether it is a second. A clock that was set back ends it at once: it may need hours to catch up."""
+        return abs(self.last.at - self.first.at) >= 1.0
 
     def point(self, seq: int) -> UsagePoint:
         elapsed = self.last.at - self.first.at
         mean = (self.last.cpu_seconds - self.first.cpu_seconds) / elapsed if elapsed > 0 else 0.0
+        mean = max(0.0, mean)
         return UsagePoint(
             seq=seq,
             at=self.last.at,
-            cpu_mean=round(max(0.0, mean), 4),
-            cpu_max=round(max(0.0, self.cpu_max, mean), 4),
-            memory_bytes=self.memory,
-            pids=self.pids,
+            cpu_min=round(min((*self.cpus, mean)), 4),
+            cpu_mean=round(mean, 4),
+            cpu_max=round(max((*self.cpus, mean)), 4),
+            memory_min=min(self.memory),
+            memory_mean=sum(self.memory) // len(self.memory),
+            memory_bytes=max(self.memory),
+            pids_min=min(self.pids),
+            pids_mean=round(sum(self.pids) / len(self.pids), 2),
+            pids=max(self.pids),
+            disk_written_bytes=self.last.disk_written_bytes,
+            network_attempts=self.last.network_attempts,
         )
+
+
+@dataclass(slots=True, kw_only=True)
+class Refusals:
+    """What the kernel refused so far, and what of it the record was told."""
+
+    kills: int = 0
+    processes: int = 0
+    _told_at: dict[type[Event], float] = field(default_factory=dict)
+
+    def news(self, reading: Usage, now: float) -> list[Event]:
+        """Events to record now (`now` is monotonic): the first rise at once, then what it has come to now and then."""
+        found: list[Event] = []
+        if reading.out_of_memory_kills > self.kills and self._due(OutOfMemory, now):
+            self.kills = reading.out_of_memory_kills
+            found.append(OutOfMemory(kills=self.kills))
+        if reading.pids_refused > self.processes and self._due(ProcessesRefused, now):
+            self.processes = reading.pids_refused
+            found.append(ProcessesRefused(refused=self.processes))
+        return found
+
+    def _due(self, kind: type[Event], now: float) -> bool:
+        due = now - self._told_at.get(kind, -TELL_AGAIN) >= TELL_AGAIN
+        if due:
+            self._told_at[kind] = now
+        return due
 
 
 async def watch_usage(
@@ -79,7 +120,7 @@ async def watch_usage(
     last_points = await usage.last(shop.db, live.id, 1)
     seq = last_points[-1].seq if last_points else 0
     fold: Fold | None = None
-    kills = 0
+    refusals = await _told(shop, live)
     pause = FAST
     while True:
         begun = time.monotonic()
@@ -98,17 +139,28 @@ async def watch_usage(
             if fold is None:
                 fold = Fold(first=reading, last=reading)
             fold.add(reading)
-            if reading.at - fold.first.at >= 1.0:
+            if fold.full:
                 seq += 1
                 point = fold.point(seq)
                 await usage.append(shop.db, live.id, [point])
                 shop.doorbell.ring(live.id)
                 on_point(point)
                 fold = Fold(first=reading, last=reading)
-            if reading.out_of_memory_kills > kills:
-                kills = reading.out_of_memory_kills
-                await events.append(shop.db, live.id, OutOfMemory(kills=kills), at=time.time())
+            for event in refusals.news(reading, time.monotonic()):
+                await events.append(shop.db, live.id, event, at=time.time())
+                shop.doorbell.ring(live.id)
         await asyncio.sleep(pause)
+
+
+async def _told(shop: Workshop, live: LiveRun) -> Refusals:
+    """What a server before this one recorded of an adopted run."""
+    told = Refusals()
+    for recorded in await events.read(shop.db, live.id, limit=100_000):
+        if isinstance(recorded.event, OutOfMemory):
+            told.kills = recorded.event.kills
+        elif isinstance(recorded.event, ProcessesRefused):
+            told.processes = recorded.event.refused
+    return told
 
 
 def _reached(live: LiveRun, wall: float, reading: Usage | None) -> LimitReached | None:

@@ -49,6 +49,7 @@ from app.web.parts import (
     TaskResult,
     TokenView,
 )
+from app.web.views.usage import UsageRow
 
 # fragments (fragments/<name>.html), also sent over the stream
 
@@ -213,7 +214,7 @@ class RunPage:
     output: OutputPane
     cursor: str  #: "<event seq>.<line>.<usage seq>" that this page already shows
     stream: str  #: "/stream?run=42&after=<cursor>"
-    usage: tuple[tuple[int, float, float, float, int, int], ...]  #: (seq, at, cpu_mean, cpu_max, memory_bytes, pids)
+    usage: tuple[UsageRow, ...]
     memory_limit: int
     cpus: float
     stop_again: bool  #: a stop was asked for with an expired session: ask the person to press it again

@@ -10,7 +10,7 @@ const SERIES = {
 };
 
 export class Charts {
-  #points = []; // [seq, at, cpu_mean, cpu_max, memory_bytes, pids]
+  #points = []; // [seq, at, cpu_mean, cpu_max, memory_bytes, pids, disk_written_bytes, network_attempts]
   #plots = new Map();
   #limits;
   #drawn = 0; // requestAnimationFrame handle

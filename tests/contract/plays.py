@@ -167,6 +167,23 @@ READS_THE_MARK = Play(
     fake=FakeJob(lines=((0.0, Stream.STDOUT, b"mark\n"),)),
 )
 
+#: Two megabytes to the image's own disk, one to memory; a connection, a datagram and a name that lead nowhere.
+TRIES_DISK_AND_NETWORK = Play(
+    name="tries-disk-and-network",
+    argv=_python(
+        "import os, socket\n"
+        "for name, size in (('/srv/big', 2_000_000), ('/tmp/big', 1_000_000)):\n"
+        "    with open(name, 'wb') as file: file.write(bytes(size)); file.flush(); os.fsync(file.fileno())\n"
+        "def tried(act):\n"
+        "    try: act()\n"
+        "    except OSError as error: print(error.errno)\n"
+        "tried(lambda: socket.create_connection(('192.0.2.1', 80)))\n"
+        "tried(lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 9)))\n"
+        "tried(lambda: socket.getaddrinfo('example.org', 80))\n"
+    ),
+    fake=FakeJob(lines=((0.0, Stream.STDOUT, b"101\n101\n-3\n"),), disk_written_bytes=2_000_000, network_attempts=3),
+)
+
 PLAYS = (
     SPEAKS,
     ANSWERS,
@@ -187,4 +204,5 @@ PLAYS = (
     RANDOM,
     WRITES_A_MARK,
     READS_THE_MARK,
+    TRIES_DISK_AND_NETWORK,
 )

@@ -13,7 +13,7 @@ from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Role
 from tests.contract.conftest import House
 from tests.contract.listener import Listener
-from tests.contract.plays import BUSY
+from tests.contract.plays import BUSY, TRIES_DISK_AND_NETWORK
 
 
 async def test_the_engine_names_itself_and_its_runtimes(driver: Driver) -> None:
@@ -119,3 +119,20 @@ async def test_usage_says_what_a_busy_job_takes(driver: Driver, house: House) ->
         async with asyncio.timeout(30):
             while (await driver.usage(sandbox)).cpu_seconds <= first.cpu_seconds:
                 await asyncio.sleep(0.02)
+
+
+async def test_usage_says_what_went_to_a_disk_and_how_often_a_network_was_tried(driver: Driver, house: House) -> None:
+    sandbox = await house.start(role=Role.SETUP)
+    async with driver.relay(sandbox) as relay, Listener(relay) as listener:
+        before = await driver.usage(sandbox)
+        assert before.disk_written_bytes is not None  # the engine itself may have written a little
+        assert before.network_attempts == 0
+        await relay.run(TRIES_DISK_AND_NETWORK.job(1, uid=0))
+        await listener.ended(1)
+        async with asyncio.timeout(30):
+            while ((usage := await driver.usage(sandbox)).network_attempts or 0) < 3:
+                await asyncio.sleep(0.02)
+    assert usage.disk_written_bytes is not None
+    assert 2_000_000 <= usage.disk_written_bytes - before.disk_written_bytes < 2_900_000
+    assert usage.network_attempts is not None
+    assert 3 <= usage.network_attempts < 20  # a resolver asks more than once

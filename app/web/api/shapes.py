@@ -45,7 +45,13 @@ def run_whole_json(run: Run, peak: UsagePoint | None, receipts: list[Receipt]) -
     """One run with everything that is too large for a list."""
     highest = None
     if peak is not None:
-        highest = {"cpus": peak.cpu_max, "memory_bytes": peak.memory_bytes, "pids": peak.pids}
+        highest = {
+            "cpus": peak.cpu_max,
+            "memory_bytes": peak.memory_bytes,
+            "pids": peak.pids,
+            "disk_written_bytes": peak.disk_written_bytes,
+            "network_attempts": peak.network_attempts,
+        }
     return {
         **run_json(run),
         "instructions": run.instructions,

@@ -17,6 +17,7 @@ from app.web.live.rung import rung_since
 from app.web.templates import Pages
 from app.web.views.log import fitting, row
 from app.web.views.panel import alerts_of, panel_of
+from app.web.views.usage import usage_row
 
 #: While it is busy a run is read at most once in this time, in seconds; an idle one at once.
 GATHER_SECONDS = 0.05
@@ -142,8 +143,7 @@ class RunFeed:
             points = await usage.read(self._db, self._run, after=seq, limit=MOST_POINTS)
             if not points:
                 return None
-            rows = [[p.seq, p.at, p.cpu_mean, p.cpu_max, p.memory_bytes, p.pids] for p in points]
-            made = frame("usage", {"run": self._run, "points": rows})
+            made = frame("usage", {"run": self._run, "points": [usage_row(point) for point in points]})
             return self._keep("usage", seq, Link(frame=made, last=points[-1].seq))
 
     def _keep(self, kind: str, after: int, link: Link) -> Link:

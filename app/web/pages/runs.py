@@ -18,6 +18,7 @@ from app.web.output_query import LEVELS, query_of
 from app.web.state import WebRequest
 from app.web.views import log
 from app.web.views.panel import alerts_of, panel_of
+from app.web.views.usage import usage_row
 
 #: Points of usage a page starts with: an hour, one a second.
 POINTS = 3600
@@ -59,7 +60,7 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
         output=pane,
         cursor=str(cursor),
         stream=f"/stream?run={run_id}&after={cursor}",
-        usage=tuple((p.seq, p.at, p.cpu_mean, p.cpu_max, p.memory_bytes, p.pids) for p in points),
+        usage=tuple(usage_row(point) for point in points),
         memory_limit=run.limits.memory_bytes,
         cpus=run.limits.cpus,
         stop_again=request.query_params.get("stop") == "asked" and run.live,

@@ -61,6 +61,8 @@ def _sentence(event: Event) -> tuple[str, str]:
             return f"Limit {event.limit} reached: {event.used:g} of {event.allowed:g}", "warn"
         case e.OutOfMemory():
             return f"Out of memory, {event.kills} killed", "warn"
+        case e.ProcessesRefused():
+            return f"Limit pids refused {number_text(event.refused)} new processes so far", "warn"
         case e.StopRequested() | e.StopVerified() | e.StopFailed() | e.RunFroze() | e.RunThawed():
             return _stop_sentence(event)
         case e.RunAdopted():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 from sqlalchemy import func, select
@@ -195,3 +196,30 @@ async def test_thinning_that_was_cut_short_goes_on_where_it_was(db: Database, ru
     kept = await usage.read(db, run, limit=30_000)
     assert len(kept) == 3000
     assert sum(each.seconds for each in kept) == 30_000
+
+
+async def test_counters_stay_what_they_came_to_however_points_are_folded(db: Database, run: int) -> None:
+    points = [
+        dataclasses.replace(point(seq), disk_written_bytes=seq * 4096, network_attempts=3 * (seq > 30))
+        for seq in range(1, 121)
+    ]
+    await usage.append(db, run, points)
+    assert await usage.last(db, run, 120) == points
+
+    await thinning.thin(db, run, 60)
+
+    kept = await usage.read(db, run)
+    assert [(each.disk_written_bytes, each.network_attempts) for each in kept] == [(60 * 4096, 3), (120 * 4096, 3)]
+    [whole] = await usage.read_folded(db, run, points=1)
+    assert (whole.disk_written_bytes, whole.network_attempts) == (120 * 4096, 3)
+    peak = await usage.peak(db, run)
+    assert peak is not None
+    assert (peak.disk_written_bytes, peak.network_attempts) == (120 * 4096, 3)
+
+
+async def test_a_counter_the_host_does_not_tell_is_not_zero(db: Database, run: int) -> None:
+    await usage.append(db, run, curve(20))
+    await thinning.thin(db, run, 10)
+
+    assert {each.network_attempts for each in await usage.read(db, run)} == {None}
+    assert {each.disk_written_bytes for each in await usage.read_folded(db, run)} == {None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import math
 import random
@@ -163,10 +164,11 @@ async def test_however_often_the_connection_is_cut_no_line_is_missing_and_none_c
 async def test_usage_goes_on_after_the_cursor(site: Site) -> None:
     run = await site.seed()
     points = [UsagePoint(seq=n, at=float(n), cpu_mean=0.5, cpu_max=1.0, memory_bytes=n, pids=2) for n in range(1, 6)]
+    points[3] = dataclasses.replace(points[3], disk_written_bytes=40, network_attempts=0)
     await usage.append(site.db, run.id, points)
     async with reading(site, f"/stream?run={run.id}&after=0.0.3") as frames:
         frame = await next_named(frames, "usage")
-        assert frame.data["points"] == [[4, 4.0, 0.5, 1.0, 4, 2], [5, 5.0, 0.5, 1.0, 5, 2]]
+        assert frame.data["points"] == [[4, 4.0, 0.5, 1.0, 4, 2, 40, 0], [5, 5.0, 0.5, 1.0, 5, 2, None, None]]
         assert frame.id.endswith(".0.5")
 
 

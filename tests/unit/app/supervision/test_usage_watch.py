@@ -1,0 +1,71 @@
+"""Readings folded to a point, and what of the kernel's refusals is told."""
+
+from __future__ import annotations
+
+from app.domain.events import OutOfMemory, ProcessesRefused
+from app.supervision.usage_watch import TELL_AGAIN, Fold, Refusals
+from sandbox_runner.driver import Usage
+
+
+def reading(at: float, *, cpu: float = 0.0, memory: int = 10, pids: int = 1, kills: int = 0, refused: int = 0) -> Usage:
+    return Usage(
+        at=at,
+        cpu_seconds=cpu,
+        memory_bytes=memory,
+        pids=pids,
+        out_of_memory_kills=kills,
+        pids_refused=refused,
+        disk_written_bytes=int(at) * 100,
+        network_attempts=None,
+    )
+
+
+def test_a_point_has_lowest_mean_and_highest_of_all_readings_of_its_second() -> None:
+    fold = Fold(first=reading(100.0), last=reading(100.0))
+    for each in (
+        reading(100.25, cpu=0.5, memory=40, pids=7),  # two cores
+        reading(100.5, cpu=0.5, memory=20, pids=2),  # none
+        reading(101.0, cpu=0.75, memory=30, pids=3),  # half a core
+    ):
+        fold.add(each)
+
+    point = fold.point(9)
+
+    assert (point.seq, point.at) == (9, 101.0)
+    assert (point.cpu_min, point.cpu_mean, point.cpu_max) == (0.0, 0.75, 2.0)
+    assert (point.memory_min, point.memory_mean, point.memory_bytes) == (20, 30, 40)
+    assert (point.pids_min, point.pids_mean, point.pids) == (2, 4.0, 7)
+    assert (point.disk_written_bytes, point.network_attempts) == (10_100, None)
+
+
+def test_a_clock_set_back_makes_no_negative_use() -> None:
+    fold = Fold(first=reading(100.0, cpu=1.0), last=reading(100.0, cpu=1.0))
+    fold.add(reading(50.0, cpu=1.1))
+    assert fold.full
+    fold.add(reading(50.1, cpu=1.2))
+
+    point = fold.point(1)
+
+    assert point.cpu_min is not None
+    assert 0.0 <= point.cpu_min <= point.cpu_mean <= point.cpu_max
+
+
+def test_refusals_are_told_at_once_and_then_now_and_then_with_what_they_came_to() -> None:
+    refusals = Refusals()
+
+    assert refusals.news(reading(1.0), 1000.0) == []
+    assert refusals.news(reading(1.1, refused=1), 1000.1) == [ProcessesRefused(refused=1)]
+    assert refusals.news(reading(1.2, refused=900, kills=1), 1000.2) == [OutOfMemory(kills=1)]
+    assert refusals.news(reading(9.0, refused=9_000, kills=2), 1009.0) == []
+    assert refusals.news(reading(12.0, refused=9_500, kills=2), 1000.3 + TELL_AGAIN) == [
+        OutOfMemory(kills=2),
+        ProcessesRefused(refused=9_500),
+    ]
+    assert refusals.news(reading(30.0, refused=9_500, kills=2), 2000.0) == []
+
+
+def test_a_server_that_takes_over_does_not_tell_again_what_was_told() -> None:
+    refusals = Refusals(kills=2, processes=50)
+
+    assert refusals.news(reading(1.0, kills=2, refused=50), 0.0) == []
+    assert refusals.news(reading(1.1, kills=3, refused=50), 0.1) == [OutOfMemory(kills=3)]
