@@ -75,9 +75,13 @@ class AttachedWire:
     def last_words(self) -> str:
         return self._words.decode(errors="replace").strip()
 
-    async def close(self) -> None:
-        """At once, whatever is still to be written: an open connection holds the engine's kill up."""
+    def cut(self) -> None:
+        """At once, waiting for nothing: an open connection holds the engine's kill up."""
         self._writer.transport.abort()
+
+    async def close(self) -> None:
+        """Whatever is still to be written is dropped."""
+        self.cut()
         try:
             await self._writer.wait_closed()
         except OSError:

@@ -20,6 +20,7 @@ from sandbox_runner.docker_freeze import Freezer
 from sandbox_runner.docker_stats import usage_of
 from sandbox_runner.docker_stop import StopLane
 from sandbox_runner.driver import (
+    CLOSED,
     Driver,
     Engine,
     EngineUnreachable,
@@ -31,6 +32,7 @@ from sandbox_runner.driver import (
     SandboxError,
     SandboxGone,
     StartFailed,
+    Told,
     Usage,
 )
 from sandbox_runner.relay import KeeperRelay
@@ -145,14 +147,21 @@ class DockerDriver(Driver):
 
     async def list_owned(self, instance: str | None = None) -> list[Sandbox]:
         label = LABEL_INSTANCE if instance is None else f"{LABEL_INSTANCE}={instance}"
-        found = await self._calls.call(lambda client: client.containers(all=True, filters={"label": [label]}))
+        found = await self._stop.containers(label)
         known = await asyncio.gather(*(self._owned(entry) for entry in found))
         return [sandbox for sandbox in known if sandbox is not None]
 
-    async def kill(self, sandbox: Sandbox) -> None:
-        self._stop.strike(sandbox)
-        await self._let_go(sandbox)
-        await self._stop.kill(sandbox)
+    async def ready(self) -> None:
+        await self._stop.ready()
+
+    async def kill(self, sandbox: Sandbox, *, told: Told | None = None) -> None:
+        tell = told or (lambda _step: None)
+        for wires in (self._fresh, self._wires):
+            if (wire := wires.pop(sandbox.id, None)) is not None:
+                wire.cut()
+                tell(CLOSED)
+        self._stop.strike(sandbox, tell)
+        await self._stop.kill(sandbox, tell)
 
     async def alive(self, sandbox: Sandbox) -> bool:
         return await self._stop.alive(sandbox)

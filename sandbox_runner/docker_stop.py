@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from sandbox_runner.cgroups import ContainerCgroup
 from sandbox_runner.docker_cgroups import KnownCgroups, strike
 from sandbox_runner.docker_clients import Lane
 from sandbox_runner.docker_errors import EngineRefused
-from sandbox_runner.driver import EngineUnreachable, Sandbox, SandboxError, SandboxGone
+from sandbox_runner.driver import (
+    ANSWERED,
+    ASKED,
+    STRUCK,
+    THAWED,
+    EngineUnreachable,
+    Sandbox,
+    SandboxError,
+    SandboxGone,
+    Told,
+)
 
 #: Seconds the engine is given to kill; it may take ten, or hang, when the kernel needs two milliseconds.
 KILL_WITHIN = 2.0
@@ -24,16 +35,25 @@ class StopLane:
         self._cgroups = cgroups
         self._asked: set[asyncio.Task[SandboxError | None]] = set()
 
-    def strike(self, sandbox: Sandbox) -> None:
+    async def ready(self) -> None:
+        """Raises when the engine does not answer by this lane."""
+        await self._lane.call(lambda client: client.ping())
+
+    async def containers(self, label: str) -> list[dict[str, Any]]:
+        """All with this label, in any state, as the engine lists them."""
+        return await self._lane.call(lambda client: client.containers(all=True, filters={"label": [label]}))
+
+    def strike(self, sandbox: Sandbox, tell: Told) -> None:
         """SIGKILL by the kernel alone, where this host can: at once, waiting for nothing and nobody."""
         cgroup = self._cgroups.search(sandbox)
         if cgroup is not None:
-            _kill_directly(sandbox, cgroup)
+            _kill_directly(sandbox, cgroup, tell)
 
-    async def kill(self, sandbox: Sandbox) -> None:
+    async def kill(self, sandbox: Sandbox, tell: Told) -> None:
         """By the engine too; back as soon as nothing is left. Raises when neither it nor the kernel could be asked."""
         cgroup = self._cgroups.find(sandbox)
         asked = asyncio.create_task(self._ask_engine(sandbox, thaw_first=cgroup is None), name="engine kill")
+        tell(ASKED)
         self._asked.add(asked)
         asked.add_done_callback(self._asked.discard)
         until = time.monotonic() + KILL_WITHIN
@@ -42,9 +62,11 @@ class StopLane:
             if cgroup is not None and not _members(cgroup):
                 return
             await asyncio.wait({asked}, timeout=pause)
-            pause = min(2 * pause, 0.05)
+            pause = min(2 * pause, 0.01)
         if cgroup is None and asked.done() and (error := asked.result()) is not None:
             raise error
+        if asked.done():
+            tell(ANSWERED)
 
     async def alive(self, sandbox: Sandbox) -> bool:
         cgroup = self._cgroups.find(sandbox)
@@ -124,7 +146,7 @@ def _members(cgroup: ContainerCgroup) -> list[int]:
         return [0]
 
 
-def _kill_directly(sandbox: Sandbox, cgroup: ContainerCgroup) -> None:
+def _kill_directly(sandbox: Sandbox, cgroup: ContainerCgroup, tell: Told) -> None:
     """Nothing of the sandbox runs again, not even when it was frozen: struck first, thawed after."""
     frozen = cgroup.frozen()
     struck = cgroup.kill()
@@ -132,6 +154,9 @@ def _kill_directly(sandbox: Sandbox, cgroup: ContainerCgroup) -> None:
         struck = strike(sandbox.pid, sandbox.id) or struck  # with process 1 the kernel ends its whole namespace
     if frozen or not struck:
         for pid in _members(cgroup):
-            strike(pid, sandbox.id)
+            struck = strike(pid, sandbox.id) or struck
+    if struck:
+        tell(STRUCK)
     if frozen:
         cgroup.thaw()
+        tell(THAWED)

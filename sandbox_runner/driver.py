@@ -15,7 +15,7 @@ Errors::
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -192,10 +192,24 @@ class Relay(Protocol):
         """Write to the job's stdin; empty `data` closes it. Waits while the job does not read."""
 
 
+#: Steps of a kill.
+CLOSED, STRUCK, THAWED, ASKED, ANSWERED = (
+    "own streams closed",
+    "struck by the kernel",
+    "thawed",
+    "engine asked",
+    "engine answered",
+)
+
+#: Hears the name of each step of a kill, when it is done.
+Told = Callable[[str], None]
+
+
 class Driver(Protocol):
     """A container engine. Every method may raise `EngineUnreachable`; each has its own time limit inside.
 
-    `kill`, `alive`, `remove` and `exists` use a client and threads of their own: nothing else can hold them up.
+    `ready`, `list_owned`, `kill`, `alive`, `remove` and `exists` use a client and threads of their own: nothing else
+    can hold them up.
     """
 
     async def check(self) -> Engine: ...
@@ -232,8 +246,14 @@ class Driver(Protocol):
     async def list_owned(self, instance: str | None = None) -> list[Sandbox]:
         """Every container with our labels, of one instance or of all, in any state."""
 
-    async def kill(self, sandbox: Sandbox) -> None:
-        """SIGKILL everything, thawing where that is needed. Idempotent; not proof."""
+    async def ready(self) -> None:
+        """Nothing, by the very way a kill goes: raises what a kill would raise."""
+
+    async def kill(self, sandbox: Sandbox, *, told: Told | None = None) -> None:
+        """SIGKILL everything, thawing where that is needed. Idempotent; not proof.
+
+        Our own connections to the sandbox are cut first: an engine that waits for us to read cannot kill.
+        """
 
     async def alive(self, sandbox: Sandbox) -> bool:
         """Whether any process of it is left, read from the kernel where the host permits, else from the engine."""

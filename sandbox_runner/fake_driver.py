@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 
 from sandbox_runner.driver import (
+    ASKED,
     Driver,
     Engine,
     EngineUnreachable,
@@ -23,6 +24,7 @@ from sandbox_runner.driver import (
     Sandbox,
     SandboxGone,
     StartFailed,
+    Told,
     Usage,
 )
 from sandbox_runner.fake_relay import FakeRelay
@@ -184,10 +186,15 @@ class FakeDriver(Driver):
             if box.state is not State.REMOVED and instance in (None, box.spec.instance)
         ]
 
-    async def kill(self, sandbox: Sandbox) -> None:
+    async def ready(self) -> None:
+        self._require_engine()
+
+    async def kill(self, sandbox: Sandbox, *, told: Told | None = None) -> None:
         self._require_engine()
         if (box := self.engine.sandboxes.get(sandbox.id)) is not None:
             box.kill()
+        if told is not None:
+            told(ASKED)
 
     async def alive(self, sandbox: Sandbox) -> bool:
         self._require_engine()

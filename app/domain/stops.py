@@ -27,7 +27,15 @@ class StopReason:
     source: StopSource
     actor: str  #: user name, rule id, limit name or "server"
     text: str = ""
-    path: str = "server"  #: which way it came in: web, api, cli, rule, limit, signal
+    path: str = "server"  #: which way it came in: web, api, cli, rule, limit, signal, socket, file, silence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopStep:
+    """One step of a kill: `ms` is milliseconds since the stop was received."""
+
+    name: str
+    ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +51,4 @@ class Receipt:
     dead_ms: float | None  #: no process was left and the container was gone, as read from the host
     changed: bool  #: False when the run had already ended or was already being stopped
     failure: str = ""  #: why death could not be proven, so far
+    steps: tuple[StopStep, ...] = ()  #: what was done to the sandboxes, in order of time

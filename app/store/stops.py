@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import NotFound
 from app.domain.events import StopFailed, StopRequested, StopVerified
-from app.domain.stops import Receipt, StopKind, StopReason, StopSource
+from app.domain.stops import Receipt, StopKind, StopReason, StopSource, StopStep
 from app.store import events, tables
 from app.store.database import Database
 from app.store.whole import whole
@@ -37,13 +38,16 @@ async def record(
 
 
 @whole
-async def verified(db: Database, receipt: int, *, acted_ms: float, dead_ms: float, at: float) -> Receipt:
-    """Sets both marks, with a StopVerified event. The first marks stay: setting them again changes nothing.
+async def verified(
+    db: Database, receipt: int, *, acted_ms: float, dead_ms: float, at: float, steps: Sequence[StopStep] = ()
+) -> Receipt:
+    """Sets both marks and the steps, with a StopVerified event. What was set first stays.
 
     An earlier failure is cleared; its event tells of it. Raises `NotFound`.
     """
     async with db.writing() as connection:
-        row = await _set(connection, receipt, acted_ms=acted_ms, dead_ms=dead_ms, failure="")
+        told = [[step.name, step.ms] for step in steps]
+        row = await _set(connection, receipt, acted_ms=acted_ms, dead_ms=dead_ms, failure="", steps=told)
         if row is None:
             return await _get(connection, receipt)
         proven = StopVerified(receipt=receipt, acted_ms=acted_ms, dead_ms=dead_ms)
@@ -107,4 +111,5 @@ def _receipt(row: Row[Any]) -> Receipt:
         dead_ms=row.dead_ms,
         changed=row.changed,
         failure=row.failure,
+        steps=tuple(StopStep(name=name, ms=ms) for name, ms in row.steps or ()),
     )

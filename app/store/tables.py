@@ -26,7 +26,7 @@ from sqlalchemy import (
 from app.store.columns import Bytes, Json, Key, Words
 
 #: The newest migration. Known here so that an up-to-date database opens without loading the migrations.
-HEAD = "0003"
+HEAD = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -189,7 +189,20 @@ receipts = Table(
     Column("dead_ms", Double),
     Column("changed", Boolean, nullable=False),
     Column("failure", Words, nullable=False),
+    Column("steps", Json),  # [[name, milliseconds since received], …]; NULL until proven, and in older ones
     Index(None, "run", "id"),
+)
+
+#: What was sealed of a run when it was stopped: `data` exactly as its SHA-256 was taken.
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("receipt", Key, ForeignKey("receipts.id"), primary_key=True, autoincrement=False),
+    Column("run", Key, ForeignKey("runs.id"), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("data", Words, nullable=False),
+    Index(None, "run"),
 )
 
 alerts = Table(

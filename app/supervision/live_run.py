@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 from app.domain.runs import Outcome, Run
-from app.domain.stops import Receipt, StopKind, StopReason
+from app.domain.stops import Receipt, StopKind, StopReason, StopStep
 from app.supervision.recorder import Intake
-from sandbox_runner.driver import Sandbox
+from sandbox_runner.driver import ASKED, STRUCK, Sandbox
+
+#: A step of stops that found no sandbox.
+NOTHING = "no sandbox was there"
+MOST_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +34,19 @@ class StopRequest:
     begun: float  #: monotonic
     acted_ms: float | None = None
     dead_ms: float | None = None
+    steps: list[StopStep] = field(default_factory=list)
     receipt: Receipt | None = None
     recorded: asyncio.Event = field(default_factory=asyncio.Event)  #: the receipt is there
     closed: asyncio.Event = field(default_factory=asyncio.Event)  #: the receipt has its marks
+
+    def note(self, step: str) -> None:
+        """This step is done now; the first that kills is the mark "acted"."""
+        ms = round((time.monotonic() - self.begun) * 1000, 1)
+        if len(self.steps) == MOST_STEPS:
+            self.steps.pop()  # A sandbox that is struck for hours: the beginning and the last step are told.
+        self.steps.append(StopStep(name=step, ms=ms))
+        if self.acted_ms is None and step in {STRUCK, ASKED, NOTHING}:
+            self.acted_ms = ms
 
     @property
     def ending(self) -> Ending:

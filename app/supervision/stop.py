@@ -1,7 +1,7 @@
 """The stop lane: kill first, record beside it, prove.
 
-Nothing here waits for the database, a template, a teardown or another run before the kill is sent. The driver's kill
-path has a client and threads of its own.
+Nothing here waits for the database, a template, a teardown or another run before the kill is sent, and nothing that
+fails beside the kill ends it. The driver's kill path has a client and threads of its own.
 """
 
 from __future__ import annotations
@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
+from app.domain.alerts import Category, Finding, Severity
 from app.domain.errors import Conflict, CrucibleError, NotFound
 from app.domain.runs import RunState
 from app.domain.stops import Receipt
-from app.store import runs, stops
+from app.store import alerts, runs, stops
 from app.store.database import Database
 from app.supervision.doorbell import Doorbell
-from app.supervision.live_run import LiveRun, StopRequest
+from app.supervision.live_run import NOTHING, LiveRun, StopRequest
 from sandbox_runner.driver import Driver, Sandbox, SandboxError
 from sandbox_runner.kill import kill_until_verified
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a stop that is not proven says so loudly.
-ALARM = 5.0
+#: Seconds after which a stop that is not proven is a containment failure, told to everybody.
+ALARM = 10.0
+#: Seconds until the kill of a sandbox that failed in a way nobody foresaw is begun anew.
+ANEW = 0.5
 
 T = TypeVar("T")
 
@@ -33,46 +36,70 @@ T = TypeVar("T")
 class StopLane:
     """Ends runs and proves it."""
 
-    def __init__(self, *, driver: Driver, db: Database, doorbell: Doorbell, instance: str) -> None:
+    def __init__(
+        self, *, driver: Driver, db: Database, doorbell: Doorbell, instance: str, alarm_seconds: float = ALARM
+    ) -> None:
         self._driver = driver
         self._db = db
         self._doorbell = doorbell
         self._instance = instance
+        self.alarm_seconds = alarm_seconds
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def end(self, live: LiveRun, request: StopRequest) -> None:
         """Kill everything of the run, prove it, record it. Sets `live.dead` when proven."""
-        async with asyncio.TaskGroup() as group:
-            alarm = group.create_task(self._alarm(live, request), name=f"run {live.id}: stop alarm")
-            group.create_task(self._record_request(live, request), name=f"run {live.id}: stop record")
-            await self._kill(live, request)
-            alarm.cancel()
-            live.dead.set()
+        alarm = self._start(self._alarm(live, request), f"run {live.id}: stop alarm")
+        recording = self._start(self._record_request(live, request), f"run {live.id}: stop record")
+        await self._kill(live, request)
+        alarm.cancel()
+        live.dead.set()
+        await asyncio.wait({recording})
         await self._record_death(live, request)
         request.closed.set()
 
-    async def _kill(self, live: LiveRun, request: StopRequest) -> None:
-        def sent() -> None:
-            if request.acted_ms is None:
-                request.acted_ms = _ms_since(request.begun)
+    async def close(self) -> None:
+        """Wait for what is still being written beside the kills."""
+        if self._beside:
+            await asyncio.wait(self._beside)
 
-        async with asyncio.TaskGroup() as group:
-            for sandbox in list(live.sandboxes.values()):
-                group.create_task(self._end_sandbox(live, sandbox, sent), name=f"run {live.id}: kill {sandbox.role}")
-            if live.attempt is not None:
-                live.attempt.cancel()
-        sent()
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Beside the kill: what goes wrong in it is said, and reaches nothing else."""
+        task = asyncio.create_task(work, name=name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        task.add_done_callback(_say_failure)
+        return task
+
+    async def _kill(self, live: LiveRun, request: StopRequest) -> None:
+        ending = [
+            asyncio.create_task(self._end_sandbox(live, sandbox, request), name=f"run {live.id}: kill {sandbox.role}")
+            for sandbox in list(live.sandboxes.values())
+        ]
+        if live.attempt is not None:
+            live.attempt.cancel()
+        if ending:
+            await asyncio.wait(ending)
+        else:
+            request.note(NOTHING)
         # A start that was under way is taken back by the driver; after this nothing more can start.
         await live.no_start.wait()
         await self.sweep(live.id)
+        request.note("engine lists nothing of the run")
         live.sandboxes.clear()
+        if request.acted_ms is None:  # It had ended by itself before any strike.
+            request.note(NOTHING)
         request.dead_ms = _ms_since(request.begun)
 
-    async def _end_sandbox(self, live: LiveRun, sandbox: Sandbox, sent: Callable[[], None]) -> None:
+    async def _end_sandbox(self, live: LiveRun, sandbox: Sandbox, request: StopRequest) -> None:
         while True:
             try:
-                await kill_until_verified(self._driver, sandbox, on_sent=sent)
+                await kill_until_verified(self._driver, sandbox, told=request.note)
             except SandboxError as error:
                 log.error("run %d: %s", live.id, error)
+            except Exception:
+                # Whatever it is: a kill is never given up.
+                log.exception("run %d: killing %s failed in an unforeseen way", live.id, sandbox.id[:12])
+                await asyncio.sleep(ANEW)
             else:
                 live.sandboxes.pop(sandbox.id, None)
                 return
@@ -97,22 +124,42 @@ class StopLane:
         await kill_until_verified(self._driver, sandbox)
 
     async def _alarm(self, live: LiveRun, request: StopRequest) -> None:
-        await asyncio.sleep(ALARM)
-        log.error("run %d: not proven dead %.0f s after its stop; still trying", live.id, ALARM)
-        await request.recorded.wait()
-        receipt = request.receipt
-        assert receipt is not None
-        why = f"not proven dead after {ALARM:.0f} s; still trying"
-        await until_recorded(lambda: stops.failed(self._db, receipt.id, why, at=time.time()))
+        """Containment failure: said in the record, as a critical alert, with what a person can do by hand."""
+        await asyncio.sleep(self.alarm_seconds)
+        left = [sandbox.id[:12] for sandbox in live.sandboxes.values()]
+        by_hand = f"docker rm -f {' '.join(left)}" if left else "python -m sandbox_runner kill-all"
+        why = (
+            f"STOP FAILED: not proven dead after {self.alarm_seconds:.0f} s. Crucible strikes again every 2 s. "
+            f"By hand, on the machine: {by_hand}"
+        )
+        log.critical("run %d: %s", live.id, why)
+        finding = Finding(
+            rule="containment-failure",
+            category=Category.SYSTEM_ACCESS,
+            severity=Severity.CRITICAL,
+            title="A stop could not be proven: the sandbox may still be alive",
+            response=why,
+            line=None,
+        )
+        await until_recorded(
+            lambda: alerts.record(self._db, live.id, finding, at=time.time(), action="struck again every 2 s")
+        )
         self._doorbell.ring(live.id)
+        self._doorbell.ring(Doorbell.HOUSE)
+        await request.recorded.wait()
+        if (receipt := request.receipt) is not None:
+            await until_recorded(lambda: stops.failed(self._db, receipt.id, why, at=time.time()))
+            self._doorbell.ring(live.id)
 
     async def _record_request(self, live: LiveRun, request: StopRequest) -> None:
-        request.receipt = await until_recorded(
-            lambda: stops.record(
-                self._db, live.id, request.kind, request.reason, received_at=request.received_at, changed=True
+        try:
+            request.receipt = await until_recorded(
+                lambda: stops.record(
+                    self._db, live.id, request.kind, request.reason, received_at=request.received_at, changed=True
+                )
             )
-        )
-        request.recorded.set()
+        finally:
+            request.recorded.set()
         await until_recorded(lambda: self._to_stopping(live))
         self._doorbell.ring(live.id)
 
@@ -123,7 +170,9 @@ class StopLane:
 
     async def _record_death(self, live: LiveRun, request: StopRequest) -> None:
         receipt = request.receipt
-        assert receipt is not None
+        if receipt is None:
+            log.error("run %d: was stopped, and its receipt could not be written", live.id)
+            return
         request.receipt = await until_recorded(lambda: self._verified(receipt, request))
         self._doorbell.ring(live.id)
 
@@ -131,7 +180,12 @@ class StopLane:
         assert request.acted_ms is not None
         assert request.dead_ms is not None
         return await stops.verified(
-            self._db, receipt.id, acted_ms=request.acted_ms, dead_ms=request.dead_ms, at=time.time()
+            self._db,
+            receipt.id,
+            acted_ms=request.acted_ms,
+            dead_ms=request.dead_ms,
+            at=time.time(),
+            steps=request.steps,
         )
 
 
@@ -150,6 +204,11 @@ async def until_recorded(write: Callable[[], Awaitable[T]]) -> T:
             log.warning("could not record, trying again: %s", error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
+
+
+def _say_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s failed", task.get_name(), exc_info=error)
 
 
 def _ms_since(begun: float) -> float:

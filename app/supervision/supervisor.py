@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from typing import Self
@@ -59,11 +60,13 @@ class Supervisor:
         self._watch = EngineWatch(driver, self._engine_changed)
         self._wake = asyncio.Event()
         self._held = False
+        self._ending: set[int] = set()  #: evaluations that are being stopped
         self._reconciled = False
         self._closing = False
         self._stack = contextlib.AsyncExitStack()
         self._background: list[asyncio.Task[None]] = []
         self._owners: set[asyncio.Task[None]] = set()
+        self._stops: set[asyncio.Task[None]] = set()
 
     @property
     def engine(self) -> EngineStatus:
@@ -93,6 +96,7 @@ class Supervisor:
             await self._leave_for_shutdown()
         else:
             await self._stop_for_shutdown()
+        await self._lane.close()
         # Only now: runs that end still need the recorder.
         for task in self._background:
             task.cancel()
@@ -138,13 +142,16 @@ class Supervisor:
 
     # -- stopping
 
-    async def stop(self, run: int, *, kind: StopKind, reason: StopReason, wait: bool = False) -> Receipt:
+    async def stop(
+        self, run: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ago: float = 0.0
+    ) -> Receipt:
         """Stop a run in whatever state it is. The kill is sent before anything is read or written.
 
-        Answers the receipt; with `wait` when death is proven. Idempotent: `changed` is False when another stop or the
-        run's own end was first. Raises `NotFound`.
+        Answers the receipt; with `wait` when death is proven. `ago`: seconds since the stop was received, where another
+        process took it. Idempotent: `changed` is False when another stop or the run's own end was first.
+        Raises `NotFound`.
         """
-        received_at, begun = time.time(), time.monotonic()
+        received_at, begun = time.time() - ago, time.monotonic() - ago
         live = self._shop.lives.get(run)
         if live is None:
             return await self._stop_not_live(run, kind, reason, received_at, begun)
@@ -152,14 +159,15 @@ class Supervisor:
             return await self._stop_again(live, kind, reason, received_at, begun, wait)
         request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun)
         live.stop = request
-        lane = self._group.create_task(self._lane.end(live, request), name=f"run {run}: stop")
+        ending = self._group.create_task(self._lane.end(live, request), name=f"run {run}: stop")
+        self._stops.add(ending)
+        ending.add_done_callback(self._stops.discard)
         self._audit_later("run.stop", reason, f"run {run}")
         if wait:
-            await asyncio.shield(lane)
-        else:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(request.recorded.wait(), RECEIPT_WAIT)
-        return request.receipt or _provisional(live.id, request)
+            await live.dead.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for((request.closed if wait else request.recorded).wait(), RECEIPT_WAIT)
+        return _receipt_of(live.id, request)
 
     async def _stop_not_live(
         self, run: int, kind: StopKind, reason: StopReason, received_at: float, begun: float
@@ -208,26 +216,50 @@ class Supervisor:
             await asyncio.shield(sharing)
         return receipt
 
-    async def stop_all(self, *, reason: StopReason, wait: bool = False) -> list[Receipt]:
+    async def stop_evaluation(
+        self, evaluation: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ago: float = 0.0
+    ) -> list[Receipt]:
+        """Stop all runs of an evaluation, and cancel those that wait. Raises `NotFound`, after the kills."""
+        self._ending.add(evaluation)  # None of it leaves the queue from here on.
+        try:
+            lives = [run for run, live in self._shop.lives.items() if live.run.evaluation == evaluation]
+            stopping = self._stop_each(lives, kind=kind, reason=reason, wait=wait, ago=ago)
+            await runs.evaluation(self._db, evaluation)
+            receipts = [await task for task in stopping]
+            queued = await runs.select(self._db, evaluation=evaluation, states={RunState.QUEUED}, limit=10_000)
+            receipts += [await self.stop(run.id, kind=kind, reason=reason, wait=wait) for run in queued]
+        finally:
+            self._ending.discard(evaluation)
+            self._queue_changed()
+        self._audit_later("evaluation.stop", reason, f"evaluation {evaluation}")
+        return receipts
+
+    async def stop_all(self, *, reason: StopReason, wait: bool = False, ago: float = 0.0) -> list[Receipt]:
         """Emergency-stop everything that lives, cancel all that is queued, and hold the queue."""
         self._held = True
-        lives = list(self._shop.lives)
-        stopping = [
-            self._group.create_task(
-                self.stop(run, kind=StopKind.EMERGENCY, reason=reason, wait=wait), name=f"run {run}: stop all"
-            )
-            for run in lives
-        ]
+        emergency = StopKind.EMERGENCY
+        stopping = self._stop_each(list(self._shop.lives), kind=emergency, reason=reason, wait=wait, ago=ago)
         # Beside the kills, never before them.
         await until_recorded(
             lambda: hold.set_hold(self._db, actor=reason.actor, text=reason.text or "STOP ALL", at=time.time())
         )
         receipts = [await task for task in stopping]
         queued = await runs.select(self._db, states={RunState.QUEUED}, limit=10_000)
-        receipts += [await self.stop(run.id, kind=StopKind.EMERGENCY, reason=reason, wait=wait) for run in queued]
+        receipts += [await self.stop(run.id, kind=emergency, reason=reason, wait=wait) for run in queued]
         self._audit_later("stop_all", reason, f"{len(receipts)} runs")
         self.doorbell.ring(Doorbell.HOUSE)
         return receipts
+
+    def _stop_each(
+        self, lives: list[int], *, kind: StopKind, reason: StopReason, wait: bool = False, ago: float = 0.0
+    ) -> list[asyncio.Task[Receipt]]:
+        """All at once: none waits for another's death, or for another's record."""
+        return [
+            self._group.create_task(
+                self.stop(run, kind=kind, reason=reason, wait=wait, ago=ago), name=f"run {run}: stop of many"
+            )
+            for run in lives
+        ]
 
     async def release(self, *, actor: str, text: str) -> bool:
         """Let the queue go on. Starts nothing that was stopped. False when it was not held."""
@@ -285,7 +317,7 @@ class Supervisor:
             self._wake.clear()
             while self._may_start():
                 run = await runs.next_queued(self._db)
-                if run is None or run.id in self._shop.lives or self._closing:
+                if run is None or run.id in self._shop.lives or self._closing or run.evaluation in self._ending:
                     break
                 self._take(LiveRun(run=run), adopt=None)
 
@@ -413,8 +445,7 @@ class Supervisor:
 
     async def _stop_for_shutdown(self) -> None:
         reason = StopReason(source=StopSource.SHUTDOWN, actor="server", text="the server was shut down")
-        for run in list(self._shop.lives):
-            await self.stop(run, kind=StopKind.STOP, reason=reason)
+        self._stop_each(list(self._shop.lives), kind=StopKind.STOP, reason=reason)
         await self._owners_gone()
 
     async def _leave_for_shutdown(self) -> None:
@@ -431,18 +462,20 @@ class Supervisor:
         _, pending = await asyncio.wait(set(self._owners), timeout=SHUTDOWN)
         for task in pending:
             log.error("shutdown: %s did not end in %.0f s; its keeper ends it", task.get_name(), SHUTDOWN)
+        for task in (*pending, *self._stops):
             task.cancel()
 
 
-def _provisional(run: int, request: StopRequest) -> Receipt:
-    """The record does not answer; the kill does."""
-    return Receipt(
+def _receipt_of(run: int, request: StopRequest) -> Receipt:
+    """As recorded, with the marks there are; without an id when the record does not answer but the kill does."""
+    recorded = request.receipt or Receipt(
         id=0,
         run=run,
         kind=request.kind,
         reason=request.reason,
         received_at=request.received_at,
-        acted_ms=request.acted_ms,
-        dead_ms=request.dead_ms,
+        acted_ms=None,
+        dead_ms=None,
         changed=True,
     )
+    return dataclasses.replace(recorded, acted_ms=request.acted_ms, dead_ms=request.dead_ms, steps=tuple(request.steps))

@@ -29,6 +29,7 @@ STOP_COMMANDS = ("crucible stop --all", "python -m sandbox_runner kill-all")
 NOTICES = {
     "stop": "Stop received. The receipt shows when death was proven.",
     "stop-all": "Everything is being stopped. The queue is held until someone releases it.",
+    "stop-evaluation": "Every run of this evaluation is being stopped. The receipts are on the runs' pages.",
     "asked": "Your session had ended, so nothing was stopped. Press STOP again.",
     "released": "The queue goes on.",
     "not-held": "The queue was not held.",
@@ -138,7 +139,7 @@ async def error_answer(request: WebRequest, visitor: Visitor | None, problem: Pr
 # strangers
 
 _STOP = re.compile(r"/runs/([0-9]{1,12})/stop")
-_OF_RUN = re.compile(r"(/runs/[0-9]{1,12})/.*")
+_OF_ONE = re.compile(r"(/(?:runs|evaluations)/[0-9]{1,12})/.*")
 
 
 def comes_back_to(request: WebRequest) -> str:
@@ -148,7 +149,7 @@ def comes_back_to(request: WebRequest) -> str:
     path: str = request.scope["path"]
     if match := _STOP.fullmatch(path):
         return f"/runs/{match[1]}?stop=asked"
-    if match := _OF_RUN.fullmatch(path):
+    if match := _OF_ONE.fullmatch(path):
         return match[1]
     return {"/stop-all": "/?said=asked", "/evaluations": "/new"}.get(path, "/")
 

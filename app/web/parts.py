@@ -83,6 +83,7 @@ class ReceiptView:
     changed: bool  #: False: it had ended or was being stopped already
     failure: str  #: why death is not proven yet
     verified: bool
+    steps: tuple[tuple[str, float], ...] = ()  #: (what was done, milliseconds since received)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ TABLE: tuple[BaseRoute, ...] = (
     person("POST", "/evaluations", new.submit),
     person("GET", "/evaluations", evaluations.index),  # ?before=
     person("GET", "/evaluations/{evaluation}", evaluations.results),
+    person("POST", "/evaluations/{evaluation}/stop", stops.stop_evaluation),  # kind=stop|emergency, text
     person("GET", "/runs/{run}", runs.show),  # ?line=N
     person("GET", "/runs/{run}/lines", output.lines),  # ?before=|after=|around=&limit=&mark=1 and a query: JSON rows
     person("GET", "/runs/{run}/search", output.find),  # ?after= and a query (output_query.py): JSON lines
@@ -72,6 +73,7 @@ TABLE: tuple[BaseRoute, ...] = (
     program("GET", "/evaluations", api_evaluations.index),  # ?before=&limit=
     program("POST", "/evaluations", api_evaluations.submit),
     program("GET", "/evaluations/{evaluation}", api_evaluations.get),
+    program("POST", "/evaluations/{evaluation}/stop", api_stops.stop_evaluation),
     program("GET", "/runs", api_runs.index),  # ?state=&evaluation=&before=&limit=
     program("GET", "/runs/{run}", api_runs.get),
     program("GET", "/runs/{run}/events", api_runs.events),  # ?after=&limit=

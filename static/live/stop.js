@@ -7,7 +7,7 @@ const ANSWER_WITHIN = 3_000; // ms
 const HOLD = 800; // ms
 const CONFIRM_WITHIN = 5_000; // ms
 
-const pressed = new Map(); // "42" or "all" -> true until the page's own state says so
+const pressed = new Map(); // "42", "evaluation-7" or "all" -> true until the page's own state says so
 
 /** Every button of the page's shared forms comes through here. */
 async function onSubmit(event) {
@@ -27,7 +27,7 @@ async function pressStop(what, url, body, form, button) {
   pressed.set(what, true);
   reapply(document);
   document.getElementById("stop-all")?.removeAttribute("open");
-  const name = what === "all" ? "STOP ALL" : `Stop of run ${what}`;
+  const name = what === "all" ? "STOP ALL" : `Stop of ${/^\d/.test(what) ? "run " : ""}${what.replace("-", " ")}`;
   const from = serverNow();
   for (let attempt = 1; pressed.has(what); attempt += 1) {
     const result = await post(url, body);

@@ -80,6 +80,7 @@ def receipt_json(receipt: Receipt) -> Json:
         "dead_ms": receipt.dead_ms,
         "changed": receipt.changed,
         "failure": receipt.failure,
+        "steps": [{"name": step.name, "ms": step.ms} for step in receipt.steps],
     }
 
 

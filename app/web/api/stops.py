@@ -1,6 +1,8 @@
-"""POST /runs/{run}/stop|freeze|thaw|again, /stop-all, /release."""
+"""POST /runs/{run}/stop|freeze|thaw|again, /evaluations/{evaluation}/stop, /stop-all, /release."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from starlette.responses import JSONResponse, Response
 
@@ -20,13 +22,20 @@ async def stop(request: WebRequest, visitor: Visitor) -> Response:
     """Answers when the kill is under way; with `wait` when death is proven."""
     run, data = path_id(request, "run"), await json_of(request)
     require_known(data, _STOP)
-    kind = json_text(data, "kind") or StopKind.STOP.value
-    if kind not in {one.value for one in StopKind}:
-        raise Refused(f"there is no kind {kind[:40]!r}", where="kind", todo=f"Use {' or '.join(StopKind)}.")
     receipt = await request.state["supervisor"].stop(
-        run, kind=StopKind(kind), reason=_reason(visitor, json_text(data, "text")), wait=json_flag(data, "wait")
+        run, kind=_kind(data), reason=_reason(visitor, json_text(data, "text")), wait=json_flag(data, "wait")
     )
     return JSONResponse({"receipt": receipt_json(receipt)})
+
+
+async def stop_evaluation(request: WebRequest, visitor: Visitor) -> Response:
+    """Every run of it: kills those at work, cancels those that wait."""
+    evaluation, data = path_id(request, "evaluation"), await json_of(request)
+    require_known(data, _STOP)
+    receipts = await request.state["supervisor"].stop_evaluation(
+        evaluation, kind=_kind(data), reason=_reason(visitor, json_text(data, "text")), wait=json_flag(data, "wait")
+    )
+    return JSONResponse({"receipts": [receipt_json(receipt) for receipt in receipts]})
 
 
 async def stop_all(request: WebRequest, visitor: Visitor) -> Response:
@@ -63,6 +72,13 @@ async def thaw(request: WebRequest, visitor: Visitor) -> Response:
 async def again(request: WebRequest, visitor: Visitor) -> Response:
     run = await request.state["supervisor"].again(path_id(request, "run"), actor=visitor.name)
     return JSONResponse({"run": run_json(run)}, 201)
+
+
+def _kind(data: Mapping[str, object]) -> StopKind:
+    kind = json_text(data, "kind") or StopKind.STOP.value
+    if kind not in {one.value for one in StopKind}:
+        raise Refused(f"there is no kind {kind[:40]!r}", where="kind", todo=f"Use {' or '.join(StopKind)}.")
+    return StopKind(kind)
 
 
 def _reason(visitor: Visitor, text: str) -> StopReason:

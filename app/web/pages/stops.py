@@ -28,6 +28,18 @@ async def stop(request: WebRequest, visitor: Visitor) -> Response:
     return await _back(request, run, "stop", form.get("next"))
 
 
+async def stop_evaluation(request: WebRequest, visitor: Visitor) -> Response:
+    """Every run of it, at work or waiting."""
+    evaluation, form = path_id(request, "evaluation"), await form_of(request)
+    kind = StopKind.EMERGENCY if form.get("kind") == StopKind.EMERGENCY.value else StopKind.STOP
+    receipts = await request.state["supervisor"].stop_evaluation(
+        evaluation, kind=kind, reason=_reason(visitor, form.get("text"))
+    )
+    if wants_json(request):
+        return JSONResponse({"receipts": [receipt_json(receipt) for receipt in receipts]})
+    return redirect(f"/evaluations/{evaluation}?said=stop-evaluation")
+
+
 async def stop_all(request: WebRequest, visitor: Visitor) -> Response:
     """Without a script the button alone could be pressed by a slip: `confirm=yes` has to be there."""
     form = await form_of(request)

@@ -99,6 +99,7 @@ def receipt_view(receipt: Receipt) -> ReceiptView:
         changed=receipt.changed,
         failure=visible(receipt.failure),
         verified=receipt.dead_ms is not None,
+        steps=tuple((step.name, step.ms) for step in receipt.steps),
     )
 
 

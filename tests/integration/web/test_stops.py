@@ -14,7 +14,7 @@ from app.store import audit, hold, runs, stops
 from app.web.routes import TABLE
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeDriver
-from tests.integration.web.conftest import Site, knobs, until
+from tests.integration.web.conftest import SAME_ORIGIN, Site, knobs, until
 
 JSON = {"accept": "application/json"}
 
@@ -65,6 +65,30 @@ async def test_a_stop_by_fetch_answers_the_receipt(site: Site, working: Run) -> 
     again = await site.post("/runs/1/stop", headers=JSON)
     assert again.json()["changed"] is False, "pressing again is safe and recorded"
     assert (await ended(site, 1)).outcome is Outcome.EMERGENCY_STOPPED
+
+
+async def test_an_evaluation_is_stopped_from_its_page_and_by_the_api(site: Site, working: Run) -> None:
+    page = (await site.browser.get("/evaluations/1")).text
+    assert "/evaluations/1/stop" in Forms(page).targets
+    answer = await site.post("/evaluations/1/stop", text="wrong model")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/evaluations/1?said=stop-evaluation")
+    assert (await ended(site, 1)).outcome is Outcome.STOPPED
+    (receipt,) = await stops.of_run(site.db, 1)
+    assert receipt.reason.text == "wrong model"
+    assert "/evaluations/1/stop" not in (await site.browser.get("/evaluations/1")).text, "nothing is left to stop"
+    token = {**SAME_ORIGIN, "x-csrf-token": site.csrf}
+    again = await site.browser.post("/api/v1/evaluations/1/stop", json={"text": "again"}, headers=token)
+    assert again.json() == {"receipts": []}
+    assert (await site.post("/evaluations/99/stop")).status_code == 404
+
+
+async def test_the_steps_of_a_stop_are_on_the_page_and_in_the_api(site: Site, working: Run) -> None:
+    await site.post("/runs/1/stop")
+    await ended(site, 1)
+    steps = (await site.browser.get("/api/v1/runs/1")).json()["receipts"][0]["steps"]
+    assert [step["name"] for step in steps][-1] == "engine lists nothing of the run"
+    page = (await site.browser.get("/runs/1")).text
+    assert all(step["name"] in page for step in steps)
 
 
 async def test_a_stop_by_htmx_answers_the_panel(site: Site, working: Run) -> None:
@@ -187,7 +211,7 @@ class Forms(HTMLParser):
 
 async def test_every_button_that_posts_has_the_token_and_an_address_of_the_table(site: Site, working: Run) -> None:
     posts = [route for route in TABLE if isinstance(route, Route) and "POST" in (route.methods or ())]
-    for path in ("/", "/runs/1", "/new", "/alerts", "/account", "/health"):
+    for path in ("/", "/runs/1", "/evaluations/1", "/new", "/alerts", "/account", "/health"):
         forms = Forms((await site.browser.get(path)).text)
         assert set(forms.tokens.values()) == {site.csrf}, path
         for target in forms.targets:

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from sandbox_runner.driver import EngineUnreachable, Sandbox
+from sandbox_runner.driver import ASKED, EngineUnreachable, Sandbox
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.fake_script import FakeKnobs
-from sandbox_runner.kill import NotDead, kill_until_verified
+from sandbox_runner.kill import AGAIN, EMPTY, GONE, REMOVED, NotDead, kill_until_verified
 from sandbox_runner.spec import Role, SandboxSpec
 
 
@@ -31,11 +31,11 @@ async def test_a_sandbox_that_survives_kills_is_killed_until_it_does_not() -> No
     driver = FakeDriver(FakeKnobs(ignore_kill=3))
     sandbox = await _start(driver)
 
-    sent: list[bool] = []
-    death = await kill_until_verified(driver, sandbox, again=0.01, on_sent=lambda: sent.append(True))
+    steps: list[str] = []
+    death = await kill_until_verified(driver, sandbox, again=0.01, told=steps.append)
 
     assert death.attempts == 4
-    assert len(sent) == 4
+    assert steps == [ASKED, AGAIN, ASKED, AGAIN, ASKED, AGAIN, ASKED, EMPTY, REMOVED, GONE]
     assert not await driver.exists(sandbox)
     await driver.close()
 
