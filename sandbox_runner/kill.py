@@ -68,7 +68,7 @@ async def kill_until_verified(
 
 
 async def _strike(driver: Driver, sandbox: Sandbox, tell: Told) -> None:
-    """One kill. A driver that hangs in it is left to hang: what counts is read from the sandbox, not from its answer."""
+    """One kill. A driver that hangs in it is left to hang: what counts is read from the sandbox, never its answer."""
     try:
         async with asyncio.timeout(KILL_WITHIN):
             await driver.kill(sandbox, told=tell)
