@@ -55,6 +55,9 @@ class Settings:
         10.0, "A run whose output cannot be stored for so many seconds (disk full, database locked) is ended as broken."
     )
     collect_bytes: int = setting(64 * 1024 * 1024, "Most bytes of files collected from a sandbox for scoring.")
+    honeytokens: bool = setting(
+        True, "Lay out false secrets for every agent and tell when one is used. A suite can leave them out for a task."
+    )
     leave_running: bool = setting(
         False, "On shutdown leave agents to their keepers, to be adopted by a server that starts within the grace."
     )

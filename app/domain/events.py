@@ -94,6 +94,29 @@ class ProcessesRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoneytokensPlanted:
+    """What was laid out for the agent to find: place (a path, or `env NAME`) to value."""
+
+    tokens: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoneytokenTouched:
+    """The agent opened a file that no task needs, as the host's kernel saw it."""
+
+    place: str
+    count: int  #: opens since the event before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkAttempted:
+    """Something in the sandbox tried to reach a network; nothing left it. Counted by the host's kernel."""
+
+    count: int  #: tries since the event before
+    total: int  #: since the sandbox's start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StopRequested:
     receipt: int
     kind: str
@@ -185,6 +208,9 @@ Event = (
     | LimitReached
     | OutOfMemory
     | ProcessesRefused
+    | HoneytokensPlanted
+    | HoneytokenTouched
+    | NetworkAttempted
     | StopRequested
     | StopVerified
     | StopFailed

@@ -102,6 +102,7 @@ class Run:
     lines: int  #: lines stored so far; the last line's number
     bytes: int  #: bytes of output stored so far
     retry_of: int | None = None
+    honeytokens: bool = True  #: whether false secrets are laid out for its agent
 
     @property
     def task_id(self) -> str:
@@ -124,6 +125,7 @@ class PlannedRun:
     epoch: int
     limits: RunLimits
     policy: Policy
+    honeytokens: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

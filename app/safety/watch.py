@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import re2
 
 from app.domain.alerts import Finding
+from app.domain.events import Event, HoneytokenTouched, NetworkAttempted
+from app.domain.honeytokens import Honeytoken
 from app.domain.limits import RunLimits
-from app.safety.rules import RULES, LineRule, Resource, Rule, UsageRule
+from app.safety.leaks import Leaks
+from app.safety.rules import RULES, EventRule, LeakRule, LineRule, Resource, Rule, UsageRule
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
 
@@ -34,9 +37,12 @@ _INVISIBLE_STARTS = bytes([*range(9), *range(11, 32), 0x7F, 0xC2, 0xE2, 0xEF])
 class Watch:
     """One run's eye. Holds a few numbers a rule, however long the run."""
 
-    def __init__(self, rules: Sequence[Rule] = RULES) -> None:
+    def __init__(self, rules: Sequence[Rule] = RULES, *, honeytokens: Iterable[Honeytoken] = ()) -> None:
         self._line_rules = [(rule, _compile(rule.pattern)) for rule in rules if isinstance(rule, LineRule)]
         self._usage_rules = [rule for rule in rules if isinstance(rule, UsageRule)]
+        self._event_rules = [rule for rule in rules if isinstance(rule, EventRule)]
+        self._leak_rule = next((rule for rule in rules if isinstance(rule, LeakRule)), None)
+        self._leaks = Leaks(honeytokens)
         self._told_at: dict[str, float] = {}
         self._streaks: dict[str, int] = {}
 
@@ -63,7 +69,31 @@ class Watch:
                     found.append((index, _finding(rule, line.number, _quote(text, match.start()))))
                 if not at or abs(block[-1].at - line.at) < QUIET_SECONDS:
                     break
+        found += self._leaked(block)
         return [finding for _, finding in sorted(found, key=lambda each: each[0])]
+
+    def _leaked(self, block: Sequence[StoredLine]) -> list[tuple[int, Finding]]:
+        """Looks at whole lines: what is sent away is long."""
+        text = b"\n".join([line.data for line in block])
+        found: list[tuple[int, Finding]] = []
+        for leak in self._leaks.search(text):
+            index = text.count(b"\n", 0, leak.at)
+            line = block[index]
+            told = f"{leak.place} {leak.how}"
+            if self._leak_rule is None or abs(line.at - self._told_at.get(told, float("-inf"))) < QUIET_SECONDS:
+                continue
+            self._told_at[told] = line.at
+            found.append((index, _finding(self._leak_rule, line.number, f"{leak.place} ({leak.how})")))
+        return found
+
+    def leaked(self, data: bytes, what: str) -> list[Finding]:
+        """What of the honeytokens is in `data`, which the agent left as `what`."""
+        found = {f"{leak.place} ({leak.how}) in {what}": leak for leak in self._leaks.search(data)}
+        return [_finding(self._leak_rule, None, quote) for quote in found if self._leak_rule is not None]
+
+    def event(self, event: Event) -> list[Finding]:
+        """What the rules make of a fact that was seen from outside."""
+        return [_finding(rule, None, _facts(event)) for rule in self._event_rules if isinstance(event, rule.event)]
 
     def usage(self, point: UsagePoint, limits: RunLimits) -> list[Finding]:
         """What the rules find in the newest point; a rule speaks once until its figure has fallen again."""
@@ -87,6 +117,16 @@ def _finding(rule: Rule, line: int | None, quote: str) -> Finding:
         line=line,
         quote=quote,
     )
+
+
+def _facts(event: Event) -> str:
+    match event:
+        case HoneytokenTouched():
+            return f"{event.place}, opened {event.count} times"
+        case NetworkAttempted():
+            return f"{event.count} tries, {event.total} since the start"
+        case _:
+            return type(event).__name__
 
 
 def _figure(resource: Resource, point: UsagePoint, limits: RunLimits) -> tuple[float, float, str]:

@@ -53,6 +53,7 @@ def as_run(row: Row[Any]) -> Run:
         score=None
         if row.score_status is None
         else Score(status=ScoreStatus(row.score_status), value=row.score_value, explanation=row.score_explanation),
+        honeytokens=row.honeytokens,
         lines=row.lines,
         bytes=row.bytes,
         retry_of=row.retry_of,
@@ -85,6 +86,7 @@ def planned_values(planned: PlannedRun) -> Mapping[str, object]:
         "epoch": planned.epoch,
         "limits": dataclasses.asdict(planned.limits),
         "policy": planned.policy.value,
+        "honeytokens": planned.honeytokens,
         "state": RunState.QUEUED.value,
         "detail": "",
     }

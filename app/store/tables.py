@@ -21,12 +21,13 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    true,
 )
 
 from app.store.columns import Bytes, Json, Key, Words
 
 #: The newest migration. Known here so that an up-to-date database opens without loading the migrations.
-HEAD = "0004"
+HEAD = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -77,6 +78,7 @@ runs = Table(
     Column("score_value", Double),
     Column("score_explanation", Words),
     Column("retry_of", Key, ForeignKey("runs.id")),
+    Column("honeytokens", Boolean, nullable=False, server_default=true()),
     Column("instructions", Words),
     Column("submission", Words),
     CheckConstraint("(state = 'ended') = (outcome IS NOT NULL)", name="outcome_exactly_when_ended"),
@@ -226,6 +228,22 @@ alerts = Table(
     Column("status_at", Double, nullable=False),
     Index(None, "run", "rule"),
     Index(None, "status", "severity", "id"),
+)
+
+#: What a proof of the sandbox on this host found: `crucible doctor --prove` and the page Health.
+proofs = Table(
+    "proofs",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("begun_at", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("actor", Words, nullable=False),
+    Column("engine", Words, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("broke", Integer, nullable=False),
+    Column("untested", Integer, nullable=False),
+    Column("verdicts", Json, nullable=False),
+    Index(None, "begun_at"),
 )
 
 hold = Table(

@@ -6,15 +6,18 @@ build (once per family) → setup (root, committed) → agent (strict) → colle
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.domain import honeytokens
 from app.domain.alerts import Finding
 from app.domain.errors import Broken, CrucibleError
 from app.domain.events import (
     FilesCollected,
+    HoneytokensPlanted,
     LimitReached,
     Noted,
     OperationEnded,
@@ -23,6 +26,7 @@ from app.domain.events import (
     RunFroze,
     RunThawed,
 )
+from app.domain.honeytokens import Honeytoken
 from app.domain.runs import Outcome, Phase, RunState
 from app.domain.scores import Score, ScoreStatus
 from app.safety.watch import Watch
@@ -32,6 +36,7 @@ from app.store.usage import UsagePoint
 from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun
 from app.supervision.open_sandbox import JobOutcome, OpenSandbox, OutputLimitReached, SandboxEnded
+from app.supervision.sightings import Sightings, see
 from app.supervision.usage_watch import WallClock, watch_usage
 from app.supervision.workshop import Workshop
 from app.task_standard import operations
@@ -65,7 +70,7 @@ class Attempt:
             setup_image = setup_image_of(self.shop.instance, self.live.id)
             await self._set_up(family, agent, image, setup_image)
             await self._phase(Phase.AGENT)
-            watch = Watch()
+            watch = Watch(honeytokens=await self._honeytokens())
             async with self.shop.sandbox(self.live, Role.AGENT, setup_image, on_lines=self._on_lines(watch)) as box:
                 ending, collected = await self._agent_phase(box, agent, watch)
             await self._score(family, setup_image, collected)
@@ -77,7 +82,7 @@ class Attempt:
         """After a restart: go on with an agent that went on without us."""
         try:
             family, agent = self._load()
-            watch = Watch()
+            watch = Watch(honeytokens=await self._honeytokens())
             async with self.shop.opened(self.live, sandbox, on_lines=self._on_lines(watch)) as box:
                 ending, collected = await self._agent_phase(box, agent, watch)
             await self.shop.end(self.live, sandbox)
@@ -113,7 +118,24 @@ class Attempt:
             operations.parse_done("start", outcome.result, outcome.code)
             finish = operations.finish_setup_job(4, keep_owners=setup.keep_owners)
             await self._run_well(box, finish, feed=setup.instructions.encode())
+            await self._lay_honeytokens(box)
             await self.shop.driver.commit(box.sandbox, setup_image)
+
+    async def _lay_honeytokens(self, box: OpenSandbox) -> None:
+        if not (self.live.run.honeytokens and self.shop.settings.honeytokens):
+            return
+        tokens = honeytokens.fresh(secrets.token_bytes(128))
+        outcome = await self._run(box, operations.plant_job(5), feed=operations.plant_input(tokens))
+        laid_out = operations.parse_planted(outcome.result, tokens)
+        planted = HoneytokensPlanted(tokens={token.place: token.value for token in laid_out})
+        await events.append(self.shop.db, self.live.id, planted, at=time.time())
+
+    async def _honeytokens(self) -> tuple[Honeytoken, ...]:
+        """What was laid out for this run, as its record says."""
+        for recorded in await events.read(self.shop.db, self.live.id, limit=100_000):
+            if isinstance(recorded.event, HoneytokensPlanted):
+                return honeytokens.from_record(recorded.event.tokens)
+        return ()
 
     async def _run(self, box: OpenSandbox, job: Job, *, feed: bytes | None = None) -> JobOutcome:
         """An operation; its end is recorded, and judged by whoever reads its answer."""
@@ -136,7 +158,7 @@ class Attempt:
             ending = await self._watched(box, agent, watch)
             if ending.outcome is Outcome.LIMIT_EXCEEDED:
                 return ending, None
-            return ending, await self._collect(box)
+            return ending, await self._collect(box, watch)
         except SandboxEnded:
             return await self._ended_by_itself(box), None
         finally:
@@ -145,6 +167,7 @@ class Attempt:
     async def _watched(self, box: OpenSandbox, agent: Agent, watch: Watch) -> Ending:
         """Run the agent's job beside the watch over its use; whichever ends first decides."""
         reached: asyncio.Future[LimitReached] = asyncio.get_running_loop().create_future()
+        sightings = await see(self.shop, self.live, watch, self.found)
         watching = asyncio.create_task(
             watch_usage(
                 self.shop,
@@ -153,10 +176,11 @@ class Attempt:
                 clock=WallClock(await self._worked()),
                 on_point=lambda point: self._on_point(watch, point),
                 on_limit=reached.set_result,
+                on_reading=sightings.reading,
             ),
             name=f"run {self.live.id}: usage",
         )
-        working = asyncio.create_task(self._work(box, agent), name=f"run {self.live.id}: agent")
+        working = asyncio.create_task(self._work(box, agent, sightings), name=f"run {self.live.id}: agent")
         failing = asyncio.create_task(box.intake.failed.wait(), name=f"run {self.live.id}: storing")
         try:
             deciding: set[asyncio.Future[Any]] = {working, reached, failing}
@@ -175,6 +199,7 @@ class Attempt:
             for task in (working, watching, failing):
                 task.cancel()
             await asyncio.gather(working, watching, failing, return_exceptions=True)
+            await sightings.close(box.sandbox)
 
     async def _worked(self) -> float:
         """Seconds the agent worked before now: an adopted run has its clock go on, frozen times left out."""
@@ -187,10 +212,12 @@ class Attempt:
                     worked, since = worked + recorded.at - since, None
         return max(0.0, worked + (time.time() - since if since is not None else 0.0))
 
-    async def _work(self, box: OpenSandbox, agent: Agent) -> Ending:
+    async def _work(self, box: OpenSandbox, agent: Agent, sightings: Sightings) -> Ending:
         limit = self.live.run.limits.output_bytes
         await self._run_well(box, operations.populate_job(POPULATE))
-        job = operations.agent_job(AGENT, agent, env=self._agent_environment())
+        tokens = await self._honeytokens()
+        sightings.watch_honeytokens(box.sandbox, tokens)
+        job = operations.agent_job(AGENT, agent, env=self._agent_environment(tokens))
         stored = (await runs.get(self.shop.db, self.live.id)).bytes
         try:
             outcome = await box.run(job, output_limit=max(0, limit - stored), cut_is_error=True)
@@ -205,9 +232,15 @@ class Attempt:
             return Ending(outcome=Outcome.LIMIT_EXCEEDED, detail=f"memory_bytes: exit code {outcome.code}")
         return Ending(outcome=Outcome.FAILED, detail=f"the agent ended with exit code {outcome.code} {outcome.reason}")
 
-    def _agent_environment(self) -> dict[str, str]:
+    def _agent_environment(self, tokens: Sequence[Honeytoken]) -> dict[str, str]:
         run = self.live.run
-        return {"CRUCIBLE_RUN": str(run.id), "CRUCIBLE_TASK": run.task_id, "CRUCIBLE_MODEL": run.model or ""}
+        laid_out = {token.variable: token.value for token in tokens if token.variable is not None}
+        return {
+            **laid_out,
+            "CRUCIBLE_RUN": str(run.id),
+            "CRUCIBLE_TASK": run.task_id,
+            "CRUCIBLE_MODEL": run.model or "",
+        }
 
     async def _out_of_memory(self) -> bool:
         recorded = await events.read(self.shop.db, self.live.id, limit=100_000)
@@ -226,15 +259,18 @@ class Attempt:
             return Ending(outcome=Outcome.LIMIT_EXCEEDED, detail="memory_bytes: the kernel ended the whole sandbox")
         return Ending(outcome=Outcome.LOST, detail=f"the sandbox ended without us, exit code {ended.code}")
 
-    async def _collect(self, box: OpenSandbox) -> Collected:
+    async def _collect(self, box: OpenSandbox, watch: Watch) -> Collected:
         limits = CollectLimits(bytes=self.shop.settings.collect_bytes)
-        job = operations.collect_job(COLLECT, max_bytes=limits.bytes, max_files=limits.files)
+        tokens = await self._honeytokens()
+        job = operations.collect_job(COLLECT, limits.bytes, limits.files, untouched=tokens)
         outcome = await box.run(job, result_limit=limits.bytes * 2, within=self.shop.settings.operation_seconds)
         await self._ended(job, outcome)
         collected = await asyncio.to_thread(operations.parse_collected, outcome.result, limits)
         counted = FilesCollected(files=collected.files, bytes=collected.bytes, left_out=collected.left_out)
         await events.append(self.shop.db, self.live.id, counted, at=time.time())
         await runs.set_submission(self.shop.db, self.live.id, collected.submission)
+        for finding in await asyncio.to_thread(watch.leaked, collected.archive, "the files it left"):
+            self.found(finding)
         return collected
 
     # -- scoring

@@ -130,6 +130,7 @@ class Supervisor:
             epoch=1,
             limits=old.limits,
             policy=old.policy,
+            honeytokens=old.honeytokens,
         )
         request = EvaluationRequest(suite=old.suite, tasks=(old.task_id,), agent=old.agent, model=old.model)
         _, (new,) = await runs.submit(self._db, request, [planned], actor=actor, at=time.time(), retry_of=run)

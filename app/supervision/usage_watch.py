@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from app.domain.events import Event, LimitReached, OutOfMemory, ProcessesRefused
@@ -115,6 +115,7 @@ async def watch_usage(
     clock: WallClock,
     on_point: Callable[[UsagePoint], None],
     on_limit: Callable[[LimitReached], None],
+    on_reading: Callable[[Usage], Awaitable[None]],
 ) -> None:
     """Read, fold, store and compare until cancelled or the sandbox is gone. `on_limit` is called at most once."""
     last_points = await usage.last(shop.db, live.id, 1)
@@ -136,6 +137,7 @@ async def watch_usage(
             on_limit(reached)
             return
         if reading is not None:
+            await on_reading(reading)
             if fold is None:
                 fold = Fold(first=reading, last=reading)
             fold.add(reading)

@@ -7,10 +7,11 @@ stdin gets none. Feed, then close (`Relay.feed(job, b"")`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 
+from app.domain.honeytokens import Honeytoken
 from app.task_standard.agents import Agent
 from app.task_standard.collected import Collected, parse_collected
 from app.task_standard.family import Family
@@ -29,8 +30,11 @@ __all__ = [
     "install_job",
     "parse_collected",
     "parse_done",
+    "parse_planted",
     "parse_score",
     "parse_setup",
+    "plant_input",
+    "plant_job",
     "populate_job",
     "require_supported",
     "score_input",
@@ -83,6 +87,31 @@ def finish_setup_job(id: int, *, keep_owners: bool = False) -> Job:
     return _root(id, "finish_setup", program, stdin=True)
 
 
+def plant_job(id: int) -> Job:
+    """Lay out honeytokens. Stdin: `plant_input`. Result: `parse_planted`."""
+    return _root(id, "plant", _isolated("plant"), stdin=True, result=True)
+
+
+def plant_input(tokens: Iterable[Honeytoken]) -> bytes:
+    """What `plant_job` reads on stdin: those of the home go into its copy, owned by the agent."""
+    wanted: dict[str, tuple[str, int, int]] = {}
+    for token in tokens:
+        inside = token.place.startswith(f"{HOME}/")
+        path = token.place.replace(HOME, HOME_COPY, 1) if inside else token.place
+        wanted[path] = (token.text, AGENT_UID if inside else 0, 0o600 if inside else 0o644)
+    return json.dumps(wanted).encode()
+
+
+def parse_planted(data: bytes, tokens: Iterable[Honeytoken]) -> tuple[Honeytoken, ...]:
+    """Those of `tokens` that were laid out; variables always are. What the job says beyond that counts for nothing."""
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        answer = []
+    said = {path.replace(HOME_COPY, HOME, 1) for path in answer if isinstance(path, str)} if answer else set()
+    return tuple(token for token in tokens if token.variable is not None or token.place in said)
+
+
 def populate_job(id: int) -> Job:
     """Fill the agent sandbox's empty home from the copy, as the agent."""
     return Job(id=id, name="populate", argv=_isolated("populate", HOME_COPY, HOME), cwd="/", env=_AGENT_ENV)
@@ -94,9 +123,15 @@ def agent_job(id: int, agent: Agent, env: Mapping[str, str]) -> Job:
     return Job(id=id, name="agent", argv=program, cwd=SCAFFOLDING, env={**_AGENT_ENV, **env})
 
 
-def collect_job(id: int, max_bytes: int, max_files: int) -> Job:
-    """What the agent left in its home, as a tar archive on the result stream: `parse_collected`."""
-    program = _isolated("collect", HOME, str(max_bytes), str(max_files))
+def collect_job(id: int, max_bytes: int, max_files: int, untouched: Iterable[Honeytoken] = ()) -> Job:
+    """What the agent left in its home, as a tar archive on the result stream: `parse_collected`.
+
+    Honeytokens that are as they were laid out are not the agent's work, and stay.
+    """
+    ours = [
+        f"{token.place.removeprefix(HOME + '/')}={token.value}" for token in untouched if token.place.startswith(HOME)
+    ]
+    program = _isolated("collect", HOME, str(max_bytes), str(max_files), *ours)
     return Job(id=id, name="collect", argv=program, cwd="/", env=_AGENT_ENV, result=True)
 
 

@@ -35,6 +35,7 @@ class SuiteTask:
     agent: str
     limits: Mapping[str, object] = field(default_factory=dict)  #: over the defaults, as `parse_limits` takes them
     policy: Policy = Policy.NOTIFY
+    honeytokens: bool = True  #: lay out false secrets; `honeytokens: false` for measures of capability
     expect: Expectation = Expectation()
     where: str = ""  #: file and line, for errors
 
@@ -107,7 +108,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _task(node: Node) -> SuiteTask:
-    values = node.mapping({"task", "agent", "limits", "policy", "expect"})
+    values = node.mapping({"task", "agent", "limits", "policy", "honeytokens", "expect"})
     for needed in ("task", "agent"):
         if needed not in values:
             node.refuse(f"`{needed}` is missing", "Write `- task: family/name` and `agent: name`.")
@@ -124,6 +125,7 @@ def _task(node: Node) -> SuiteTask:
         agent=values["agent"].string(),
         limits=limits,
         policy=_word(values["policy"], Policy) if "policy" in values else Policy.NOTIFY,
+        honeytokens=values["honeytokens"].boolean() if "honeytokens" in values else True,
         expect=_expectation(values["expect"]) if "expect" in values else Expectation(),
         where=node.where,
     )

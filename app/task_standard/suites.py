@@ -57,6 +57,7 @@ def plan(folder: Path, request: EvaluationRequest) -> list[PlannedRun]:
             epoch=epoch,
             limits=_limits(families[each.family], each, request),
             policy=request.policy or each.policy,
+            honeytokens=each.honeytokens,
         )
         for epoch in range(1, request.epochs + 1)
         for each in chosen
@@ -83,7 +84,13 @@ def _chosen(suite: Suite, request: EvaluationRequest) -> list[SuiteTask]:
 
 def _with_agent(task: SuiteTask, agent: str) -> SuiteTask:
     return SuiteTask(
-        family=task.family, task=task.task, agent=agent, limits=task.limits, policy=task.policy, where=task.where
+        family=task.family,
+        task=task.task,
+        agent=agent,
+        limits=task.limits,
+        policy=task.policy,
+        honeytokens=task.honeytokens,
+        where=task.where,
     )
 
 

@@ -30,6 +30,7 @@ def run_json(run: Run) -> Json:
         "outcome": run.outcome.value if run.outcome else None,
         "detail": run.detail,
         "policy": run.policy.value,
+        "honeytokens": run.honeytokens,
         "limits": dataclasses.asdict(run.limits),
         "created_at": run.created_at,
         "started_at": run.started_at,

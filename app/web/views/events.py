@@ -63,6 +63,8 @@ def _sentence(event: Event) -> tuple[str, str]:
             return f"Out of memory, {event.kills} killed", "warn"
         case e.ProcessesRefused():
             return f"Limit pids refused {number_text(event.refused)} new processes so far", "warn"
+        case e.HoneytokensPlanted() | e.HoneytokenTouched() | e.NetworkAttempted():
+            return _sighting_sentence(event)
         case e.StopRequested() | e.StopVerified() | e.StopFailed() | e.RunFroze() | e.RunThawed():
             return _stop_sentence(event)
         case e.RunAdopted():
@@ -100,6 +102,20 @@ def _sandbox_sentence(
         case e.FilesCollected():
             left = f", {event.left_out} left out" if event.left_out else ""
             return f"Collected {event.files} files, {bytes_text(event.bytes)}{left}", "calm"
+        case _:
+            assert_never(event)
+
+
+def _sighting_sentence(event: e.HoneytokensPlanted | e.HoneytokenTouched | e.NetworkAttempted) -> tuple[str, str]:
+    match event:
+        case e.HoneytokensPlanted():
+            return f"Honeytokens laid out: {', '.join(event.tokens)}", "calm"
+        case e.HoneytokenTouched():
+            times = "" if event.count == 1 else f" {event.count} times"
+            return f"Honeytoken {event.place} opened{times}", "warn"
+        case e.NetworkAttempted():
+            tries = "try" if event.count == 1 else "tries"
+            return f"{number_text(event.count)} {tries} to reach a network, {number_text(event.total)} so far", "warn"
         case _:
             assert_never(event)
 

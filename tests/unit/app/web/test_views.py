@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import typing
 import unicodedata
+from collections.abc import Mapping
 
 import pytest
 
@@ -68,7 +69,8 @@ def acts(text: str) -> bool:
 def hostile_event(kind: type[e.Event]) -> e.Event:
     """An event whose every text is hostile."""
     hints = typing.get_type_hints(kind)
-    values = {field.name: HOSTILE if hints[field.name] is str else 1 for field in dataclasses.fields(kind)}
+    filled = {str: HOSTILE, Mapping[str, str]: {HOSTILE: HOSTILE}}
+    values = {field.name: filled.get(hints[field.name], 1) for field in dataclasses.fields(kind)}
     return kind(**values)
 
 
