@@ -136,13 +136,13 @@ class ContainerCgroup:
         """
         return sorted(set(_processes(self._members)))
 
-    def usage(self, at: float) -> Usage | None:
+    def usage(self, at: float, *, fresh: bool = False) -> Usage | None:
         """What the container uses now; `at` (unix seconds) is noted in it.
 
-        Disk and network are at most half a second old. None when this host lacks one of the three controllers.
-        Raises `SandboxGone` after the container's end.
+        Disk and network are at most half a second old, with `fresh` as new as the rest. None when this host lacks one
+        of the three controllers. Raises `SandboxGone` after the container's end.
         """
-        return self._reader.read(at)
+        return self._reader.read(at, fresh=fresh)
 
     def freeze(self) -> bool:
         """Ask the kernel to stop every process; False when the host offers no freezer or refuses.

@@ -108,9 +108,9 @@ class DockerDriver(Driver):
             await asyncio.sleep(pause)
             pause = min(2 * pause, ASK_AGAIN)
 
-    async def usage(self, sandbox: Sandbox) -> Usage:
+    async def usage(self, sandbox: Sandbox, *, fresh: bool = False) -> Usage:
         cgroup = self._cgroups.find(sandbox)
-        usage = cgroup.usage(time.time()) if cgroup is not None else None
+        usage = cgroup.usage(time.time(), fresh=fresh) if cgroup is not None else None
         if usage is not None:
             return usage
         sample = await self._calls.call(lambda client: client.stats(sandbox.id, stream=False, one_shot=True))

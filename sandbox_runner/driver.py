@@ -97,7 +97,7 @@ class Usage:
     pids_refused: int = 0  #: forks the pids limit refused
     #: Since the start, to a real disk: what is written to a tmpfs is memory. None: the host does not tell.
     disk_written_bytes: int | None = None
-    #: Since the start: packets without a route and datagrams nobody took. None: the host does not tell.
+    #: Since the start: packets that found no route. None: the host does not tell.
     network_attempts: int | None = None
 
 
@@ -223,8 +223,11 @@ class Driver(Protocol):
     async def wait(self, sandbox: Sandbox) -> Exit:
         """Until process 1 has ended. Raises `SandboxGone` when the sandbox was removed."""
 
-    async def usage(self, sandbox: Sandbox) -> Usage:
-        """What it uses now. Raises `SandboxGone` when it is not running."""
+    async def usage(self, sandbox: Sandbox, *, fresh: bool = False) -> Usage:
+        """What it uses now; with `fresh` no figure in it is kept from an earlier look.
+
+        Raises `SandboxGone` when it is not running.
+        """
 
     async def freeze(self, sandbox: Sandbox) -> None:
         """Stop every process where it stands. Raises `FreezeFailed` unless proven."""

@@ -143,7 +143,7 @@ class FakeDriver(Driver):
         assert box.exit is not None
         return box.exit
 
-    async def usage(self, sandbox: Sandbox) -> Usage:
+    async def usage(self, sandbox: Sandbox, *, fresh: bool = False) -> Usage:
         box = self.find(sandbox)
         if not box.alive:
             raise SandboxGone(f"sandbox {sandbox.id[:12]} is not running")

@@ -12,10 +12,10 @@ from sandbox_runner.docker_config import KEEPER
 
 #: Longer than any of the files read here.
 _LONGEST = 64 * 1024
-#: What counts a packet that found no way out, or nobody at the address it was sent to. The sandbox's resolver is
-#: 127.0.0.1, where nobody listens: a name that is asked for is a datagram without a port.
-_REFUSED_V4 = {"Ip": ("OutNoRoutes",), "Udp": ("NoPorts",), "UdpLite": ("NoPorts",)}
-_REFUSED_V6 = ("Ip6OutNoRoutes", "Udp6NoPorts", "UdpLite6NoPorts")
+#: What counts a packet that found no way out. Not datagrams without a port (NoPorts), though a name asked of the
+#: resolver at 127.0.0.1, where nobody listens, is one: harmless programs ask too, each HTTP server for its own name.
+_REFUSED_V4 = {"Ip": ("OutNoRoutes",)}
+_REFUSED_V6 = ("Ip6OutNoRoutes",)
 
 
 class ProcUsage:
@@ -46,7 +46,7 @@ class ProcUsage:
         return self._written
 
     def network_attempts(self) -> int | None:
-        """Packets that found no route, and datagrams to a port of its own where nobody listened, since the start.
+        """Packets that found no route, connections among them, since the start. A name that is asked for is none.
 
         None where the host's kernel does not carry the sandbox's network (gVisor has its own), or does not tell.
         """

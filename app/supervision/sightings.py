@@ -79,7 +79,7 @@ class Sightings:
         if self.live.stop is None:
             with contextlib.suppress(SandboxError, TimeoutError):
                 async with asyncio.timeout(LAST_LOOK):
-                    await self.reading(await self.shop.driver.usage(sandbox), last=True)
+                    await self.reading(await self.shop.driver.usage(sandbox, fresh=True), last=True)
 
     async def _tell_touches(self, watch: FileWatch, files: Collection[str]) -> None:
         told = 0

@@ -181,7 +181,7 @@ TRIES_DISK_AND_NETWORK = Play(
         "tried(lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 9)))\n"
         "tried(lambda: socket.getaddrinfo('example.org', 80))\n"
     ),
-    fake=FakeJob(lines=((0.0, Stream.STDOUT, b"101\n101\n-3\n"),), disk_written_bytes=2_000_000, network_attempts=3),
+    fake=FakeJob(lines=((0.0, Stream.STDOUT, b"101\n101\n-3\n"),), disk_written_bytes=2_000_000, network_attempts=2),
 )
 
 PLAYS = (

@@ -130,9 +130,8 @@ async def test_usage_says_what_went_to_a_disk_and_how_often_a_network_was_tried(
         await relay.run(TRIES_DISK_AND_NETWORK.job(1, uid=0))
         await listener.ended(1)
         async with asyncio.timeout(30):
-            while ((usage := await driver.usage(sandbox)).network_attempts or 0) < 3:
+            while ((usage := await driver.usage(sandbox)).network_attempts or 0) < 2:
                 await asyncio.sleep(0.02)
     assert usage.disk_written_bytes is not None
     assert 2_000_000 <= usage.disk_written_bytes - before.disk_written_bytes < 2_900_000
-    assert usage.network_attempts is not None
-    assert 3 <= usage.network_attempts < 20  # a resolver asks more than once
+    assert usage.network_attempts == 2  # a name is asked of the sandbox itself

@@ -74,7 +74,7 @@ async def test_a_run_that_keeps_to_itself_is_told_of_nothing(tmp_path: Path, run
         run = (await house.play())["quiet"]
         told = await house.events(run)
         lines = await output.read(house.db, run.id, after=0)
-        assert b"True" in [line.data for line in lines]
+        assert [line.data for line in lines].count(b"True") == 1
         assert not [event for event in told if isinstance(event, NetworkAttempted | HoneytokenTouched)]
         assert await house.alerts(run) == []
 
@@ -103,3 +103,60 @@ async def test_two_runs_never_share_a_honeytoken(tmp_path: Path) -> None:
         ]
     assert [len(each) for each in values] == [5, 5]
     assert not values[0] & values[1]
+
+
+#: Twenty tries of different kinds, PAUSE seconds apart.
+TRIES = """\
+import socket, sys, time
+INET, INET6, TCP, UDP = socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM, socket.SOCK_DGRAM
+tries = [
+    (INET, TCP, ("1.1.1.1", 443)), (INET, TCP, ("169.254.169.254", 80)), (INET, TCP, ("172.17.0.1", 2375)),
+    (INET, TCP, ("10.0.0.5", 22)), (INET, TCP, ("192.168.1.1", 80)), (INET, TCP, ("203.0.113.7", 4444)),
+    (INET, UDP, ("8.8.8.8", 53)), (INET, UDP, ("1.0.0.1", 53)), (INET, UDP, ("192.0.2.1", 123)),
+    (INET, UDP, ("224.0.0.251", 5353)), (INET, UDP, ("239.255.255.250", 1900)), (INET, UDP, ("198.51.100.1", 51820)),
+    (INET6, TCP, ("2606:4700:4700::1111", 443)), (INET6, TCP, ("fd00:ec2::254", 80)),
+    (INET6, TCP, ("::ffff:93.184.216.34", 80)), (INET6, UDP, ("2001:4860:4860::8888", 53)),
+    (INET6, UDP, ("2001:db8::1", 123)), (INET, TCP, ("198.18.0.1", 8080)), (INET, UDP, ("255.255.255.255", 67)),
+    "example.com",
+]
+for number, wanted in enumerate(tries, 1):
+    print("try", number, flush=True)
+    try:
+        if isinstance(wanted, str):
+            socket.getaddrinfo(wanted, 443)
+        else:
+            family, kind, address = wanted
+            with socket.socket(family, kind) as tried:
+                tried.settimeout(1)
+                tried.connect(address) if kind == TCP else tried.sendto(b"hello", address)
+        print("reached", wanted)
+    except OSError:
+        pass
+    time.sleep(PAUSE)
+"""
+
+
+async def test_twenty_tries_to_reach_a_network_are_told_and_none_arrives(tmp_path: Path) -> None:
+    async with House(tmp_path, {"caller": f"PAUSE = 0.6\n{TRIES}"}).open(runtime="runc") as house:
+        run = (await house.play())["caller"]
+        told = [event for event in await house.events(run) if isinstance(event, NetworkAttempted)]
+        printed = [line.data for line in await output.read(house.db, run.id, after=0)]
+        alerts = await house.alerts(run)
+
+    assert [line for line in printed if line.startswith(b"reached")] == []
+    # A name is asked of the sandbox's own loopback, as harmless programs do too: it alone is not told.
+    assert sum(event.count for event in told) == told[-1].total == 19
+    assert len(told) >= 5
+    assert "access.network" in {alert.finding.rule for alert in alerts}
+
+
+async def test_a_flood_of_tries_becomes_few_events_that_count_all(tmp_path: Path) -> None:
+    flood = (
+        "import socket\nfor _ in range(20_000):\n    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "    try: s.sendto(b'x', ('192.0.2.1', 9))\n    except OSError: pass\n    s.close()\n"
+    )
+    async with House(tmp_path, {"flooder": flood}).open(runtime="runc") as house:
+        run = (await house.play())["flooder"]
+        told = [event for event in await house.events(run) if isinstance(event, NetworkAttempted)]
+    assert sum(event.count for event in told) == 20_000
+    assert len(told) < 60
