@@ -12,10 +12,11 @@ from typing import Any
 
 import docker
 
+from sandbox_runner.attestation import Attestation, Difference, differences
 from sandbox_runner.docker_attach import AttachedWire, open_attach
 from sandbox_runner.docker_cgroups import KnownCgroups, is_member
 from sandbox_runner.docker_clients import Lane, to_the_end
-from sandbox_runner.docker_config import container_config, container_name
+from sandbox_runner.docker_config import container_name, create_body, features_of
 from sandbox_runner.docker_freeze import Freezer
 from sandbox_runner.docker_stats import usage_of
 from sandbox_runner.docker_stop import StopLane
@@ -26,6 +27,7 @@ from sandbox_runner.driver import (
     EngineUnreachable,
     Exit,
     ImageMissing,
+    NotAttested,
     Relay,
     RelayLost,
     Sandbox,
@@ -35,8 +37,11 @@ from sandbox_runner.driver import (
     Told,
     Usage,
 )
+from sandbox_runner.gvisor import crashed, is_gvisor
+from sandbox_runner.policy import HostFeatures, Policy, labels_of, policy_of
 from sandbox_runner.relay import KeeperRelay
-from sandbox_runner.spec import LABEL_INSTANCE, LABEL_ROLE, LABEL_RUN, SandboxSpec
+from sandbox_runner.spec import LABEL_INSTANCE, LABEL_ROLE, LABEL_RUN, Network, SandboxSpec
+from sandbox_runner.witness import look_at
 
 log = logging.getLogger(__name__)
 
@@ -57,36 +62,60 @@ class DockerDriver(Driver):
         self._freezer = Freezer(self._cgroups, address)
         self._fresh: dict[str, AttachedWire] = {}  #: attached before the start, not used by a relay yet
         self._wires: dict[str, AttachedWire] = {}  #: the one in use
+        self._features: HostFeatures | None = None  #: as of the last look at the engine
 
     async def check(self) -> Engine:
         info = await self._calls.call(lambda client: client.info())
-        return Engine(name="docker", version=str(info["ServerVersion"]), runtimes=tuple(sorted(info["Runtimes"])))
+        self._features = features_of(info)
+        return Engine(
+            name="docker",
+            version=str(info["ServerVersion"]),
+            runtimes=tuple(sorted(info["Runtimes"])),
+            programs={name: str(each.get("path") or "") for name, each in info["Runtimes"].items()},
+        )
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
-        config = container_config(spec)
+        policy = await self._policy(spec)
         name = container_name(spec, secrets.token_hex(2))
         try:
-            return await self._start(spec, name, config)
+            return await self._start(spec, policy, name)
         except BaseException as error:
             await to_the_end(self._undo(name))
             if isinstance(error, SandboxError) and not isinstance(error, EngineUnreachable | StartFailed):
                 raise StartFailed(f"run {spec.run}: the {spec.role.value} sandbox did not start: {error}") from error
             raise
 
-    async def _start(self, spec: SandboxSpec, name: str, config: dict[str, Any]) -> Sandbox:
+    async def _policy(self, spec: SandboxSpec) -> Policy:
+        if self._features is None:
+            await self.check()
+        return policy_of(spec, self._features or HostFeatures())
+
+    async def _start(self, spec: SandboxSpec, policy: Policy, name: str) -> Sandbox:
         """Each step runs to its end even when cancelled: what it made must be there to be removed."""
-        made = await to_the_end(self._calls.call(lambda client: _create(client, config, name)))
+        image = await self._calls.call(lambda client: _inspect_image(client, spec.image))
+        body = create_body(spec, policy, image["Id"])
+        made = await to_the_end(self._calls.call(lambda client: _create(client, body, name)))
         sandbox = Sandbox(
             id=made["Id"], run=spec.run, instance=spec.instance, role=spec.role.value, started_at=time.time()
         )
+        told = await self._told(sandbox)
+        _require_equal(spec, policy, image, told)
         try:
             await to_the_end(self._attach(sandbox, self._fresh, resumed=False))
             await to_the_end(self._calls.call(lambda client: client.start(sandbox.id)))
             state = await self._state(sandbox)
+            sandbox = self._visible(sandbox, int(state.get("Pid") or 0) or None)
+            return replace(sandbox, attestation=_witnessed(spec, policy, image, sandbox))
         except BaseException:
             await self._let_go(sandbox)
             raise
-        return self._visible(sandbox, int(state.get("Pid") or 0) or None)
+
+    async def attest(self, sandbox: Sandbox, spec: SandboxSpec) -> Attestation:
+        policy = await self._policy(spec)
+        image = await self._calls.call(lambda client: _inspect_image(client, spec.image))
+        told = await self._told(sandbox)
+        _require_equal(spec, policy, image, told)
+        return _witnessed(spec, policy, image, sandbox)
 
     async def _undo(self, name: str) -> None:
         try:
@@ -102,9 +131,12 @@ class DockerDriver(Driver):
         watched = await self._process_ended(sandbox)
         pause = 0.01 if watched else ASK_AGAIN
         while True:
-            state = await self._state(sandbox)
+            told = await self._told(sandbox)
+            state = told["State"]
             if state.get("Status") in ("exited", "dead"):
-                return Exit(code=int(state.get("ExitCode") or 0), out_of_memory=bool(state.get("OOMKilled")))
+                code = int(state.get("ExitCode") or 0)
+                fell = crashed(told["HostConfig"].get("Runtime"), code)
+                return Exit(code=code, out_of_memory=bool(state.get("OOMKilled")), sandbox_crashed=fell)
             await asyncio.sleep(pause)
             pause = min(2 * pause, ASK_AGAIN)
 
@@ -185,10 +217,13 @@ class DockerDriver(Driver):
         self._slow.close()
 
     async def _state(self, sandbox: Sandbox) -> dict[str, Any]:
-        """What the engine says of the container. Raises `SandboxGone`."""
-        answer = await self._calls.call(lambda client: client.inspect_container(sandbox.id))
-        state: dict[str, Any] = answer["State"]
+        state: dict[str, Any] = (await self._told(sandbox))["State"]
         return state
+
+    async def _told(self, sandbox: Sandbox) -> dict[str, Any]:
+        """What the engine says of the container. Raises `SandboxGone`."""
+        told: dict[str, Any] = await self._calls.call(lambda client: client.inspect_container(sandbox.id))
+        return told
 
     async def _owned(self, entry: dict[str, Any]) -> Sandbox | None:
         """A listed container as a handle, or None when it is gone by now."""
@@ -256,6 +291,33 @@ class DockerDriver(Driver):
             loop.remove_reader(handle)
             os.close(handle)
         return True
+
+
+def _require_equal(spec: SandboxSpec, policy: Policy, image: dict[str, Any], told: dict[str, Any]) -> None:
+    """Raises `NotAttested` naming every field in which the engine's container is not what was asked for."""
+    if found := differences(policy, labels_of(spec, policy), image, told):
+        raise NotAttested(found)
+
+
+def _witnessed(spec: SandboxSpec, policy: Policy, image: dict[str, Any], sandbox: Sandbox) -> Attestation:
+    """The attestation of a started sandbox. Raises `NotAttested` when this host sees something else than was asked."""
+    seen = look_at(sandbox.pid) if sandbox.pid is not None else None
+    found = []
+    if seen is not None and seen.gvisor != is_gvisor(spec.runtime):
+        got = "gVisor's kernel" if seen.gvisor else "no kernel of gVisor's"
+        found.append(Difference(field="the host's process", wanted=spec.runtime, got=got))
+    if seen is not None and not seen.alone and spec.network is Network.NONE:
+        found.append(Difference(field="the host's view of its network", wanted="a loopback alone", got=str(seen)))
+    if found:
+        raise NotAttested(tuple(found))
+    return Attestation(
+        profile=policy.profile,
+        isolation=str(policy.isolation),
+        policy_sha256=policy.sha256,
+        image_id=image["Id"],
+        runtime=spec.runtime,
+        witnessed=seen is not None,
+    )
 
 
 def _create(client: docker.APIClient, config: dict[str, Any], name: str) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 from sandbox_runner.cgroups import ContainerCgroup
 from sandbox_runner.docker_cgroups import KnownCgroups
 from sandbox_runner.docker_clients import Lane
-from sandbox_runner.docker_config import is_gvisor
 from sandbox_runner.docker_errors import EngineRefused
 from sandbox_runner.driver import FreezeFailed, Sandbox, SandboxError, SandboxGone
+from sandbox_runner.gvisor import is_gvisor
 
 PAUSE_WITHIN = 1.0
 DIRECT_WITHIN = 2.0

@@ -6,6 +6,7 @@ Errors::
     ├── EngineUnreachable   the engine does not answer; try again later
     ├── StartFailed         the sandbox could not be made; nothing of it is left
     ├── ImageMissing        the image is not there (a StartFailed)
+    ├── NotAttested         the engine made something else than it was asked for (a StartFailed)
     ├── SandboxGone         the sandbox no longer exists
     ├── RelayLost           the connection to the keeper broke; the sandbox may go on, connect again
     ├── RelayRefused        the other end does not speak the keeper's protocol, or lied within it
@@ -16,11 +17,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from sandbox_runner.spec import Job, SandboxSpec
+
+if TYPE_CHECKING:
+    from sandbox_runner.attestation import Attestation, Difference
 
 
 class SandboxError(Exception):
@@ -37,6 +41,14 @@ class StartFailed(SandboxError):
 
 class ImageMissing(StartFailed):
     """The image is not on this engine."""
+
+
+class NotAttested(StartFailed):
+    """The sandbox is not what its policy says, in these fields. When it was being started, nothing of it is left."""
+
+    def __init__(self, differences: tuple[Difference, ...]) -> None:
+        self.differences = differences
+        super().__init__(f"the sandbox is not what was asked for: {'; '.join(map(str, differences))}")
 
 
 class SandboxGone(SandboxError):
@@ -62,6 +74,7 @@ class Engine:
     name: str  #: "docker" or "fake"
     version: str
     runtimes: tuple[str, ...]
+    programs: Mapping[str, str] = field(default_factory=dict)  #: runtime -> its program on the engine's host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +87,8 @@ class Sandbox:
     role: str
     pid: int | None = None  #: process 1 as the host sees it; None when the host cannot see it
     started_at: float = 0.0  #: unix seconds
+    #: from its start; None for one that was found by its labels
+    attestation: Attestation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +97,7 @@ class Exit:
 
     code: int
     out_of_memory: bool  #: the kernel killed something in the sandbox for memory; not always the cause of the end
+    sandbox_crashed: bool = False  #: the runtime's own kernel fell over; what ran in it did not end by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +231,13 @@ class Driver(Protocol):
     async def check(self) -> Engine: ...
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
-        """Make and start one sandbox whose keeper waits for jobs. When this raises or is cancelled, nothing is left."""
+        """Make one sandbox, compare it with its policy, start it; its keeper waits for jobs.
+
+        When this raises or is cancelled, nothing is left. Raises `NotAttested` when the engine made something else.
+        """
+
+    async def attest(self, sandbox: Sandbox, spec: SandboxSpec) -> Attestation:
+        """Compare a sandbox that is there with the policy of `spec`, field by field. Raises `NotAttested`."""
 
     def relay(self, sandbox: Sandbox, *, acknowledged: int = 0) -> Relay:
         """A connection to the keeper, resuming at `acknowledged`. One at a time per sandbox."""

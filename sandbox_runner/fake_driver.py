@@ -11,7 +11,9 @@ import hashlib
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
+from sandbox_runner.attestation import Attestation, Difference
 from sandbox_runner.driver import (
     ASKED,
     Driver,
@@ -20,6 +22,7 @@ from sandbox_runner.driver import (
     Exit,
     FreezeFailed,
     ImageMissing,
+    NotAttested,
     Relay,
     Sandbox,
     SandboxGone,
@@ -30,6 +33,7 @@ from sandbox_runner.driver import (
 from sandbox_runner.fake_relay import FakeRelay
 from sandbox_runner.fake_sandbox import FakeSandbox, State
 from sandbox_runner.fake_script import FakeKnobs
+from sandbox_runner.policy import HostFeatures, labels_of, policy_of
 from sandbox_runner.spec import Job, SandboxSpec
 
 #: Any reference that starts so is an image the fake engine has.
@@ -42,7 +46,8 @@ class FakeEngine:
     Give the same engine to a second driver to play a restart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, runtimes: tuple[str, ...] = ("runc",)) -> None:
+        self.runtimes = runtimes
         self.sandboxes: dict[str, FakeSandbox] = {}
         self.images: set[str] = set()
         self.ran: list[tuple[str, Job]] = []  #: (sandbox id, job) in the order they were started
@@ -104,21 +109,23 @@ class FakeDriver(Driver):
 
     async def check(self) -> Engine:
         self._require_engine()
-        return Engine(name="fake", version="1", runtimes=("fake",))
+        return Engine(name="fake", version="1", runtimes=self.engine.runtimes)
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
         self._require_engine()
         knobs = self.by_run.get(spec.run, self.knobs)
         if await self.image_id(spec.image) is None:
             raise ImageMissing(f"image {spec.image} is not on the fake engine")
-        if spec.runtime not in (None, "fake"):
+        if spec.runtime not in self.engine.runtimes:
             raise StartFailed(f"the fake engine has no runtime {spec.runtime}")
+        attestation = _attested(spec, knobs)
         handle = Sandbox(
             id=secrets.token_hex(32),
             run=spec.run,
             instance=spec.instance,
             role=spec.role.value,
             started_at=self.engine.now(),
+            attestation=attestation,
         )
         sandbox = FakeSandbox(handle, spec, knobs, self.engine.now)
         self.engine.sandboxes[handle.id] = sandbox
@@ -132,6 +139,11 @@ class FakeDriver(Driver):
             raise
         sandbox.begin()
         return handle
+
+    async def attest(self, sandbox: Sandbox, spec: SandboxSpec) -> Attestation:
+        box = self.find(sandbox)
+        _compare(box.spec, spec)
+        return _attested(spec, box.knobs)
 
     def relay(self, sandbox: Sandbox, *, acknowledged: int = 0) -> Relay:
         return FakeRelay(self.find, self.engine.ran, sandbox, acknowledged)
@@ -181,7 +193,7 @@ class FakeDriver(Driver):
     async def list_owned(self, instance: str | None = None) -> list[Sandbox]:
         self._require_engine()
         return [
-            box.handle
+            replace(box.handle, attestation=None)
             for box in self.engine.sandboxes.values()
             if box.state is not State.REMOVED and instance in (None, box.spec.instance)
         ]
@@ -226,6 +238,40 @@ class FakeDriver(Driver):
     def _require_engine(self) -> None:
         if self.engine.down:
             raise EngineUnreachable("the fake engine is switched off")
+
+
+def _attested(spec: SandboxSpec, knobs: FakeKnobs) -> Attestation:
+    if knobs.differences:
+        raise NotAttested(knobs.differences)
+    policy = policy_of(spec, HostFeatures())
+    return Attestation(
+        profile=policy.profile,
+        isolation=str(policy.isolation),
+        policy_sha256=policy.sha256,
+        image_id=_image_id(spec.image),
+        runtime=spec.runtime,
+        witnessed=False,
+    )
+
+
+def _compare(made: SandboxSpec, wanted: SandboxSpec) -> None:
+    """Raises `NotAttested` naming what a sandbox made by one spec has otherwise than the other."""
+    wanted = replace(wanted, deadline=made.deadline if wanted.deadline is None else wanted.deadline)
+    was, now = policy_of(made, HostFeatures()), policy_of(wanted, HostFeatures())
+    parts = (
+        ("Config", now.config, was.config),
+        ("HostConfig", now.host_config, was.host_config),
+        ("Config.Labels", labels_of(wanted, now), labels_of(made, was)),
+        ("", {"Image": wanted.image}, {"Image": made.image}),
+    )
+    found = tuple(
+        Difference(field=f"{part}.{name}".lstrip("."), wanted=repr(value), got=repr(has[name]))
+        for part, asked, has in parts
+        for name, value in asked.items()
+        if has[name] != value
+    )
+    if found:
+        raise NotAttested(found)
 
 
 def _image_id(reference: str) -> str:

@@ -29,6 +29,7 @@ CHUNK = 64 * 1024  #: most bytes in one piece of output, as the keeper's frames 
 STDIN_PIPE = 64 * 1024  #: bytes a job that does not read lets be fed
 NOTICE = 48  #: sequenced bytes a notice takes
 KILLED = 137
+CRASHED = 2  #: the exit code of a kernel in user space that fell over
 NO_HEARTBEAT = 75  #: the exit code of a keeper nobody talked to
 
 
@@ -99,6 +100,8 @@ class FakeSandbox:
         self.state = State.RUNNING
         self._since = self._now()
         self._spawn(self._dead_man(), "dead-man")
+        if self.knobs.crash_after is not None:
+            self._spawn(self._crash(self.knobs.crash_after), "crash")
 
     def freeze(self) -> None:
         if self.state is State.RUNNING:
@@ -117,8 +120,8 @@ class FakeSandbox:
         elif self.alive:
             self.die(KILLED)
 
-    def die(self, code: int) -> None:
-        self.exit = Exit(code=code, out_of_memory=self.knobs.out_of_memory)
+    def die(self, code: int, *, crashed: bool = False) -> None:
+        self.exit = Exit(code=code, out_of_memory=self.knobs.out_of_memory, sandbox_crashed=crashed)
         self._change(State.DEAD)
         for task in self._tasks:
             if task is not asyncio.current_task():
@@ -165,6 +168,10 @@ class FakeSandbox:
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=f"fake sandbox {self.handle.id[:12]}: {name}")
         self._tasks.add(task)
+
+    async def _crash(self, after: float) -> None:
+        await self._spend(after)
+        self.die(CRASHED, crashed=True)
 
     async def _dead_man(self) -> None:
         """Ends all when no relay was open for the grace time; a frozen keeper gets it anew when it thaws."""

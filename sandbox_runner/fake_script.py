@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sandbox_runner.attestation import Difference
 from sandbox_runner.driver import Stream, Usage
 from sandbox_runner.spec import MIB, Job
 
@@ -86,6 +87,7 @@ class FakeKnobs:
     jobs: Mapping[str, FakeJob] = field(default_factory=dict)  #: job name -> all of it; goes before the knobs above
 
     start_error: str | None = None  #: starting fails with this text
+    differences: tuple[Difference, ...] = ()  #: the sandbox comes out otherwise than its policy, in these fields
     start_delay: float = 0.0  #: seconds a start takes
     freeze_error: str | None = None  #: freezing fails with this text
     ignore_kill: int = 0  #: kills without effect before one works
@@ -93,6 +95,7 @@ class FakeKnobs:
     lose_stream: int | None = None  #: the first relay that carried this many bytes is cut
     usage: UsageScript = quiet_usage
     out_of_memory: bool = False  #: what the sandbox's `Exit` says
+    crash_after: float | None = None  #: the sandbox itself falls over so many seconds after its start
 
     def job(self, name: str) -> FakeJob:
         """What a job of this name does."""

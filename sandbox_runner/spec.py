@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 MIB = 1024 * 1024
 
@@ -27,24 +28,55 @@ class Network(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxLimits:
-    """Hard limits the kernel holds. Sizes in bytes; `cpus` in cores."""
+    """Hard limits the kernel holds. Sizes in bytes; `cpus` in cores.
+
+    Home, /tmp and shared memory lie in memory: together they may take half of it at most, or filling them would end in
+    the kernel's killing instead of "no space left".
+    """
 
     memory_bytes: int = 512 * MIB
     cpus: float = 1.0
     pids: int = 256
-    home_bytes: int = 128 * MIB  #: tmpfs at the agent's home; charged to memory
-    tmp_bytes: int = 64 * MIB  #: tmpfs at /tmp; charged to memory
+    home_bytes: int = 128 * MIB  #: tmpfs at the agent's home
+    tmp_bytes: int = 64 * MIB  #: tmpfs at /tmp
+    shared_bytes: int = 16 * MIB  #: tmpfs at /dev/shm
     open_files: int = 1024
+
+    @classmethod
+    def fitting(cls, *, memory_bytes: int, cpus: float, pids: int, home_bytes: int) -> Self:
+        """With /tmp and shared memory as `home_room` reckons with them."""
+        return cls(
+            memory_bytes=memory_bytes,
+            cpus=cpus,
+            pids=pids,
+            home_bytes=home_bytes,
+            tmp_bytes=_tmp_of(memory_bytes),
+            shared_bytes=_shared_of(memory_bytes),
+        )
+
+
+def home_room(memory_bytes: int) -> int:
+    """How large the agent's home may be in a sandbox with so much memory."""
+    return memory_bytes // 2 - _tmp_of(memory_bytes) - _shared_of(memory_bytes)
+
+
+def _tmp_of(memory_bytes: int) -> int:
+    return min(64 * MIB, memory_bytes // 8)
+
+
+def _shared_of(memory_bytes: int) -> int:
+    return min(16 * MIB, memory_bytes // 32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How a sandbox is hardened, beyond what every sandbox has (see the docker driver)."""
+    """How a sandbox is hardened, beyond what every sandbox has (`sandbox_runner.policy`)."""
 
     name: str
     capabilities: tuple[str, ...]  #: what process 1 holds; an agent's job never has any
     read_only_root: bool
     home: str | None  #: where a writable tmpfs is mounted for the agent; None: the root is writable
+    more_calls: tuple[str, ...] = ()  #: system calls allowed beyond the list of all profiles
 
 
 #: The keeper needs these to start work as another user without any right, and to end it.
@@ -63,6 +95,16 @@ TASK_STANDARD = Profile(
     read_only_root=False,
     home=None,
 )
+#: `STRICT` for tasks whose agent works with a debugger: it may trace its own processes.
+DEBUG = Profile(
+    name="debug",
+    capabilities=KEEPER_CAPABILITIES,
+    read_only_root=True,
+    home="/home/agent",
+    more_calls=("ptrace",),
+)
+
+PROFILES: Mapping[str, Profile] = {each.name: each for each in (STRICT, TASK_STANDARD, DEBUG)}
 
 PROFILE_OF_ROLE: Mapping[Role, Profile] = {
     Role.BUILD: TASK_STANDARD,
@@ -71,10 +113,15 @@ PROFILE_OF_ROLE: Mapping[Role, Profile] = {
     Role.SCORING: TASK_STANDARD,
 }
 
-#: Labels on every container this package makes.
+#: Labels on every container this package makes. No image and no task can set one that begins so.
+LABEL_PREFIX = "crucible."
+LABEL_BASE = "crucible.base"  #: on the base image and all that is made from it
 LABEL_INSTANCE = "crucible.instance"  #: which data folder's server owns it
 LABEL_RUN = "crucible.run"  #: run id, or "build-<digest>"
 LABEL_ROLE = "crucible.role"  #: a Role's value
+LABEL_POLICY = "crucible.policy_sha256"  #: `Policy.sha256` of what it was made by
+LABEL_ISOLATION = "crucible.isolation"  #: T.H.N, see `sandbox_runner.isolation`
+LABEL_DEADLINE = "crucible.deadline"  #: unix second after which nothing of it should be left, unless it is frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +134,14 @@ class SandboxSpec:
     run: str
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     network: Network = Network.NONE
-    runtime: str | None = None  #: engine runtime name ("runc", "runsc"); None: the engine's default
+    runtime: str = "runc"  #: the engine's name of it: never its default, which can be anything
     grace_seconds: float = 20.0  #: the keeper ends everything after this long without a heartbeat
+    debug: bool = False  #: an agent that may trace its own processes
+    deadline: int | None = None  #: for the label; None: none is set, and none is compared
 
     @property
     def profile(self) -> Profile:
-        return PROFILE_OF_ROLE[self.role]
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return {LABEL_INSTANCE: self.instance, LABEL_RUN: self.run, LABEL_ROLE: self.role.value}
+        return DEBUG if self.debug and self.role is Role.AGENT else PROFILE_OF_ROLE[self.role]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain.errors import Refused
+from sandbox_runner.spec import home_room
 
 MIB = 1024 * 1024
 _UNITS = {"": 1, "b": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
@@ -24,7 +25,7 @@ class RunLimits:
     memory_bytes: int = 512 * MIB
     cpus: float = 1.0
     pids: int = 256
-    disk_bytes: int = 128 * MIB  #: the agent's home; charged to memory as well
+    disk_bytes: int = 128 * MIB  #: the agent's home; lies in memory, as /tmp does: at most about a third of it
     output_bytes: int = 64 * MIB  #: what the agent may print
 
 
@@ -59,11 +60,16 @@ def parse_limits(values: Mapping[str, object], *, base: RunLimits | None = None,
             raise Refused(f"{name} is {value}", where=where, todo=todo)
         changes[name] = number if name == "cpus" else int(number)
     limits = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
-    if limits.disk_bytes > limits.memory_bytes:
+    room = home_room(limits.memory_bytes)
+    if limits.disk_bytes > room and "disk_bytes" not in changes:
+        # Who asks for less memory, and says nothing of the disk in it, gets the disk that fits.
+        return dataclasses.replace(limits, disk_bytes=room)
+    if limits.disk_bytes > room:
         raise Refused(
-            f"disk_bytes ({limits.disk_bytes}) is larger than memory_bytes ({limits.memory_bytes})",
+            f"disk_bytes is {_shown('disk_bytes', limits.disk_bytes)}, and memory_bytes "
+            f"{_shown('memory_bytes', limits.memory_bytes)} has room for {_shown('disk_bytes', room)} of it",
             where=where,
-            todo="The agent's home lies in memory: raise memory_bytes or lower disk_bytes.",
+            todo="The home lies in memory, as /tmp does; half of it at most: raise one or lower the other.",
         )
     return limits
 

@@ -18,7 +18,7 @@ from app.supervision.open_sandbox import OpenSandbox, open_sandbox
 from app.supervision.recorder import LinesSeen, Recorder
 from sandbox_runner.driver import Driver, Sandbox
 from sandbox_runner.kill import kill_until_verified
-from sandbox_runner.spec import Network, Role, SandboxLimits, SandboxSpec
+from sandbox_runner.spec import Network, Role, SandboxLimits, SandboxSpec, home_room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Workshop:
             sandbox=sandbox.id,
             image=image,
             profile=spec.profile.name,
-            runtime=spec.runtime or "default",
+            runtime=spec.runtime,
         )
         await events.append(self.db, live.id, started, at=time.time())
         self.doorbell.ring(live.id)
@@ -107,10 +107,14 @@ class Workshop:
             role=role,
             instance=self.instance,
             run=str(live.id),
-            limits=SandboxLimits(
-                memory_bytes=limits.memory_bytes, cpus=limits.cpus, pids=limits.pids, home_bytes=limits.disk_bytes
+            limits=SandboxLimits.fitting(
+                memory_bytes=limits.memory_bytes,
+                cpus=limits.cpus,
+                pids=limits.pids,
+                # A run that was queued before the home had to fit into half of the memory still can be run.
+                home_bytes=min(limits.disk_bytes, home_room(limits.memory_bytes)),
             ),
             network=network,
-            runtime=self.settings.runtime or None,
+            runtime=self.settings.runtime or "runc",
             grace_seconds=self.settings.grace_seconds,
         )

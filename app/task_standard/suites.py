@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from app.domain.errors import NotFound, Refused
@@ -108,13 +107,5 @@ def _limits(family: Family, task: SuiteTask, request: EvaluationRequest) -> RunL
         if manifest.cpus is not None:
             # An engine refuses more cores than it has; a manifest asks for what is good, not for what is there.
             wishes["cpus"] = min(manifest.cpus, os.cpu_count() or 1)
-        base = parse_limits(_fitting(wishes, base), base=base, where=where)
+        base = parse_limits(wishes, base=base, where=where)
     return parse_limits(request.limits, base=parse_limits(task.limits, base=base, where=task.where), where="limits")
-
-
-def _fitting(wishes: Mapping[str, object], base: RunLimits) -> Mapping[str, object]:
-    """A task that asks for little memory gets a home that fits into it."""
-    memory = wishes.get("memory_bytes")
-    if isinstance(memory, int) and memory < base.disk_bytes:
-        return {**wishes, "disk_bytes": memory // 2}
-    return wishes

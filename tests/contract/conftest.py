@@ -34,7 +34,7 @@ class House:
         role: Role = Role.AGENT,
         image: str = IMAGE,
         grace_seconds: float = 20.0,
-        runtime: str | None = None,
+        runtime: str = "runc",
     ) -> SandboxSpec:
         return SandboxSpec(
             image=image, role=role, instance=self.instance, run=run, grace_seconds=grace_seconds, runtime=runtime

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from sandbox_runner.driver import Driver, ImageMissing, StartFailed
+from sandbox_runner.driver import Driver, ImageMissing, NotAttested, StartFailed
 from sandbox_runner.kill import kill_until_verified
-from sandbox_runner.spec import Role
+from sandbox_runner.spec import MIB, Role, SandboxLimits
 from tests.contract.conftest import House
 from tests.contract.listener import Listener
 from tests.contract.plays import BUSY, TRIES_DISK_AND_NETWORK
@@ -135,3 +136,31 @@ async def test_usage_says_what_went_to_a_disk_and_how_often_a_network_was_tried(
     assert usage.disk_written_bytes is not None
     assert 2_000_000 <= usage.disk_written_bytes - before.disk_written_bytes < 2_900_000
     assert usage.network_attempts == 2  # a name is asked of the sandbox itself
+
+
+async def test_a_started_sandbox_was_compared_with_its_policy_and_can_be_again(driver: Driver, house: House) -> None:
+    sandbox = await house.start()
+    attested = sandbox.attestation
+    assert attested is not None
+    assert (attested.profile, attested.isolation, attested.runtime) == ("strict", "T0.H1.N2", "runc")
+    assert attested.image_id.startswith("sha256:")
+    [found] = await house.owned()
+    assert await driver.attest(found, house.spec()) == attested
+
+
+async def test_a_sandbox_of_another_policy_is_named_field_by_field(driver: Driver, house: House) -> None:
+    await house.start(role=Role.SCORING)
+    [found] = await house.owned()
+    with pytest.raises(NotAttested) as caught:
+        await driver.attest(found, house.spec())
+    named = {each.field for each in caught.value.differences}
+    assert {"HostConfig.CapAdd", "HostConfig.ReadonlyRootfs", "Config.Labels.crucible.role"} <= named
+
+
+async def test_a_sandbox_that_may_have_more_in_its_memory_than_half_of_it_is_not_started(
+    driver: Driver, house: House
+) -> None:
+    spec = replace(house.spec(), limits=SandboxLimits(memory_bytes=256 * MIB, home_bytes=200 * MIB))
+    with pytest.raises(StartFailed, match="more than half of the memory"):
+        await driver.start(spec)
+    assert await house.owned() == []

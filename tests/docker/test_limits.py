@@ -71,7 +71,9 @@ async def test_a_fork_bomb_stays_within_its_number_of_processes_and_dies(bench: 
 
 
 async def test_a_memory_bomb_takes_the_job_and_not_the_keeper(bench: Bench) -> None:
-    sandbox = await bench.start(limits=SandboxLimits(memory_bytes=96 * MIB))
+    sandbox = await bench.start(
+        limits=SandboxLimits.fitting(memory_bytes=96 * MIB, cpus=1.0, pids=256, home_bytes=16 * MIB)
+    )
     told = await bench.run(sandbox, python("a = []\nwhile True: a.append(bytes(1 << 20))"))
     assert told.ended.code == 137
     usage = await bench.driver.usage(sandbox)

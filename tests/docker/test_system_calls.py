@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from tests.docker.conftest import Bench, python
+from tests.docker.test_walls import REACH_FOR_PROCESS_1
 
 #: name -> x86-64 number; arguments that would be refused for themselves do not matter: EPERM has to come first.
 RISKY = {
@@ -89,9 +90,40 @@ async def test_every_risky_call_is_refused(bench: Bench) -> None:
     told = await bench.only(replace(job, argv=(*job.argv, json.dumps(RISKY))))
     found = json.loads(told.result)
     assert found.keys() == RISKY.keys()
-    # Those younger than the filter's library are "not implemented".
-    refused = {1, 38, "killed by 31"}
-    assert {name: answer for name, answer in found.items() if answer not in refused} == {}
+    assert {name: answer for name, answer in found.items() if answer not in REFUSED} == {}
+
+
+#: Those younger than the filter's library are "not implemented".
+REFUSED = (1, 38, "killed by 31")
+
+
+TRACE_A_CHILD = """
+import ctypes, json, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+child = os.fork()
+if child == 0:
+    traced = libc.ptrace(0, 0, 0, 0)  # PTRACE_TRACEME
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(7)
+_, status = os.waitpid(child, 0)
+stopped = os.WIFSTOPPED(status)
+let_go = libc.ptrace(17, child, 0, 0)  # PTRACE_DETACH
+os.kill(child, signal.SIGCONT)
+_, status = os.waitpid(child, os.WUNTRACED)
+os.write(3, json.dumps([stopped, let_go, os.WEXITSTATUS(status)]).encode())
+"""
+
+
+async def test_the_debug_profile_may_trace_its_children_and_nothing_else_more(bench: Bench) -> None:
+    sandbox = await bench.start(debug=True)
+    traced = await bench.run(sandbox, python(TRACE_A_CHILD))
+    assert json.loads(traced.result) == [True, 0, 7]
+    job = python(TRY_ALL, number=2)
+    told = await bench.run(sandbox, replace(job, argv=(*job.argv, json.dumps(RISKY))), after=traced)
+    answers = json.loads(told.result)
+    assert [name for name, answer in answers.items() if answer not in REFUSED] == ["ptrace"]
+    reach = await bench.run(sandbox, python(REACH_FOR_PROCESS_1, number=3), after=told)
+    assert json.loads(reach.result)["ptrace"] == 1  # not its keeper
 
 
 OLD_DOOR = """

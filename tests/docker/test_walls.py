@@ -7,13 +7,13 @@ import json
 import docker
 import pytest
 
-from sandbox_runner.docker_config import MASKED_PATHS, READONLY_PATHS, SECCOMP
+from sandbox_runner.policy import MASKED_PATHS, READONLY_PATHS, SECCOMP
 from sandbox_runner.spec import MIB, Role, SandboxLimits
 from tests.docker.conftest import Bench, python, shell
 
 
 async def test_the_engine_confirms_every_wall(bench: Bench, engine: docker.APIClient) -> None:
-    sandbox = await bench.start(limits=SandboxLimits(memory_bytes=300 * MIB, cpus=0.5, pids=77, open_files=500))
+    sandbox = await bench.start(limits=SandboxLimits(memory_bytes=420 * MIB, cpus=0.5, pids=77, open_files=500))
     told = engine.inspect_container(sandbox.id)
     walls = told["HostConfig"]
     assert walls["NetworkMode"] == "none"
@@ -24,9 +24,14 @@ async def test_the_engine_confirms_every_wall(bench: Bench, engine: docker.APICl
     assert walls["SecurityOpt"] == ["no-new-privileges", f"seccomp={SECCOMP}"]
     assert walls["Privileged"] is False
     assert walls["PidsLimit"] == 77
-    assert walls["Memory"] == walls["MemorySwap"] == 300 * MIB
+    assert walls["Memory"] == walls["MemorySwap"] == 420 * MIB
     assert walls["NanoCpus"] == 500_000_000
-    assert {(limit["Name"], limit["Hard"]) for limit in walls["Ulimits"]} == {("nofile", 500), ("core", 0)}
+    assert {(limit["Name"], limit["Hard"]) for limit in walls["Ulimits"]} == {
+        ("nofile", 500),
+        ("core", 0),
+        ("fsize", 128 * MIB + 4096),
+    }
+    assert (walls["ShmSize"], walls["OomScoreAdj"], told["Config"]["StopTimeout"]) == (16 * MIB, 500, 2)
     assert (walls["IpcMode"], walls["CgroupnsMode"], walls["PidMode"]) == ("private", "private", "")
     assert set(walls["MaskedPaths"]) == set(MASKED_PATHS)
     assert set(walls["ReadonlyPaths"]) == set(READONLY_PATHS)

@@ -71,6 +71,12 @@ def test_what_is_not_written_stays_as_it_was() -> None:
     )
 
 
-def test_a_home_larger_than_memory_is_refused_because_it_lies_in_memory() -> None:
-    with pytest.raises(Refused, match="lies in memory"):
-        parse_limits({"memory_bytes": "128m", "disk_bytes": "256m"})
+def test_a_home_that_is_too_large_for_its_memory_is_refused_because_it_lies_in_it() -> None:
+    with pytest.raises(Refused, match=r"disk_bytes is 45m, and memory_bytes 128m has room for 44m.*lies in memory"):
+        parse_limits({"memory_bytes": "128m", "disk_bytes": "45m"})
+    assert parse_limits({"memory_bytes": "128m", "disk_bytes": "44m"}).disk_bytes == 44 * MIB
+
+
+def test_who_asks_for_less_memory_gets_the_home_that_fits_into_it() -> None:
+    assert parse_limits({"memory_bytes": "64m"}).disk_bytes == 22 * MIB
+    assert parse_limits({"memory_bytes": "2g"}).disk_bytes == 128 * MIB

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from sandbox_runner.docker_config import SECCOMP, container_config, container_name
+from sandbox_runner.docker_config import container_name, create_body, features_of
 from sandbox_runner.driver import StartFailed
-from sandbox_runner.spec import MIB, Network, Role, SandboxLimits, SandboxSpec
+from sandbox_runner.policy import SECCOMP, HostFeatures, policy_of, seccomp_of
+from sandbox_runner.spec import DEBUG, MIB, STRICT, Network, Role, SandboxLimits, SandboxSpec
 
 NEW_NAMESPACES = 0x7E020000
 FORBIDDEN = """
@@ -22,14 +23,19 @@ def spec(**changes: Any) -> SandboxSpec:
     return SandboxSpec(**{"image": "img:1", "role": Role.AGENT, "instance": "here", "run": "run-1", **changes})
 
 
+def body(**changes: Any) -> dict[str, Any]:
+    asked = spec(**changes)
+    return create_body(asked, policy_of(asked, HostFeatures()), "sha256:image")
+
+
 def host(**changes: Any) -> dict[str, Any]:
-    config: dict[str, Any] = container_config(spec(**changes))["HostConfig"]
+    config: dict[str, Any] = body(**changes)["HostConfig"]
     return config
 
 
 @pytest.mark.parametrize("role", list(Role))
 def test_no_role_has_more_than_its_profile_and_none_has_a_way_out(role: Role) -> None:
-    config = container_config(spec(role=role))
+    config = body(role=role)
     walls = config["HostConfig"]
     assert config["NetworkDisabled"] is True
     assert walls["NetworkMode"] == "none"
@@ -47,7 +53,8 @@ def test_no_role_has_more_than_its_profile_and_none_has_a_way_out(role: Role) ->
     assert walls["LogConfig"]["Type"] == "none"
     assert walls["RestartPolicy"]["Name"] == "no"
     assert walls["AutoRemove"] is False
-    assert not {"Binds", "Mounts", "VolumesFrom", "Devices", "DeviceRequests", "ExtraHosts", "Links"} & walls.keys()
+    for name in ("Binds", "Mounts", "VolumesFrom", "Devices", "DeviceRequests", "ExtraHosts", "Links", "Sysctls"):
+        assert walls[name] is None, name  # asked for as nothing, so that a default cannot fill it
 
 
 def test_an_agent_has_only_the_keepers_rights_beside_it_and_a_root_it_cannot_write() -> None:
@@ -74,21 +81,22 @@ def test_limits_are_the_engines_hard_ones_and_swap_is_none() -> None:
 
 def test_gvisor_has_room_for_its_own_threads() -> None:
     assert host(runtime="runsc")["PidsLimit"] == 64 + 8 * 256
+    assert host(runtime="runsc")["Memory"] == host(runtime="runsc")["MemorySwap"] == (512 + 64) * MIB
     assert host(runtime="runsc")["Runtime"] == "runsc"
-    assert "Runtime" not in host()
+    assert host()["Runtime"] == "runc"  # by name: an engine's default can be anything
 
 
 def test_only_an_image_build_may_be_given_a_network() -> None:
-    config = container_config(spec(role=Role.BUILD, network=Network.BRIDGE))
+    config = body(role=Role.BUILD, network=Network.BRIDGE)
     assert config["NetworkDisabled"] is False
     assert config["HostConfig"]["NetworkMode"] == "bridge"
     for role in set(Role) - {Role.BUILD}:
         with pytest.raises(StartFailed, match=role.value):
-            container_config(spec(role=role, network=Network.BRIDGE))
+            body(role=role, network=Network.BRIDGE)
 
 
 def test_process_1_is_the_keeper_with_its_grace_whatever_the_image_says() -> None:
-    config = container_config(spec(grace_seconds=7.5))
+    config = body(grace_seconds=7.5, deadline=99)
     assert config["Entrypoint"] == ["python3", "-ISE", "/opt/crucible/keeper.py"]
     assert config["Cmd"] == ["--grace", "7.5"]
     assert config["User"] == "0:0"
@@ -96,7 +104,85 @@ def test_process_1_is_the_keeper_with_its_grace_whatever_the_image_says() -> Non
     assert config["StdinOnce"] is False
     assert config["Tty"] is False
     assert config["Healthcheck"] == {"Test": ["NONE"]}
-    assert config["Labels"] == {"crucible.instance": "here", "crucible.run": "run-1", "crucible.role": "agent"}
+    assert config["StopTimeout"] == 2
+    assert config["Image"] == "sha256:image"
+    digest = policy_of(spec(grace_seconds=7.5), HostFeatures()).sha256
+    assert config["Labels"] == {
+        "crucible.instance": "here",
+        "crucible.run": "run-1",
+        "crucible.role": "agent",
+        "crucible.policy_sha256": digest,
+        "crucible.isolation": "T0.H1.N2",
+        "crucible.deadline": "99",
+    }
+
+
+def test_a_policy_is_the_same_for_the_same_walls_whoever_owns_them_and_another_for_any_other() -> None:
+    def digest(**changes: Any) -> str:
+        return policy_of(spec(**changes), HostFeatures()).sha256
+
+    assert digest() == digest(run="run-2", instance="there", image="img:2", deadline=5)
+    others = [
+        digest(role=Role.SETUP),
+        digest(debug=True),
+        digest(runtime="runsc"),
+        digest(limits=SandboxLimits(pids=255)),
+        digest(grace_seconds=21.0),
+        policy_of(spec(), HostFeatures(apparmor=True)).sha256,
+    ]
+    assert len({digest(), *others}) == 7
+
+
+def test_a_policy_names_every_setting_an_engine_of_today_has() -> None:
+    # HostConfig of Engine 20.10, without what is obsolete since or belongs to Windows and terminals.
+    known = """
+        AutoRemove Binds BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps BlkioWeight
+        BlkioWeightDevice CapAdd CapDrop Cgroup CgroupParent CgroupnsMode ContainerIDFile CpuPeriod CpuQuota
+        CpuRealtimePeriod CpuRealtimeRuntime CpuShares CpusetCpus CpusetMems DeviceCgroupRules DeviceRequests Devices
+        Dns DnsOptions DnsSearch ExtraHosts GroupAdd Init IpcMode Links LogConfig MaskedPaths Memory MemoryReservation
+        MemorySwap MemorySwappiness Mounts NanoCpus NetworkMode OomKillDisable OomScoreAdj PidMode PidsLimit
+        PortBindings Privileged PublishAllPorts ReadonlyPaths ReadonlyRootfs RestartPolicy Runtime SecurityOpt ShmSize
+        StorageOpt Sysctls Tmpfs UTSMode Ulimits UsernsMode VolumeDriver VolumesFrom
+    """
+    assert sorted(host()) == sorted(known.split())
+
+
+def test_what_lies_in_memory_is_at_most_half_of_it() -> None:
+    SandboxLimits.fitting(memory_bytes=64 * MIB, cpus=1, pids=64, home_bytes=22 * MIB)
+    fits = SandboxLimits(memory_bytes=100 * MIB, home_bytes=30 * MIB, tmp_bytes=16 * MIB, shared_bytes=4 * MIB)
+    host(limits=fits)
+    with pytest.raises(StartFailed, match="more than half of the memory"):
+        host(
+            limits=SandboxLimits(memory_bytes=100 * MIB, home_bytes=31 * MIB, tmp_bytes=16 * MIB, shared_bytes=4 * MIB)
+        )
+
+
+def test_a_file_can_be_as_large_as_its_place_and_no_larger() -> None:
+    def largest(**changes: Any) -> int:
+        return int(next(each["Hard"] for each in host(**changes)["Ulimits"] if each["Name"] == "fsize"))
+
+    assert largest() == 128 * MIB + 4096
+    assert largest(role=Role.SETUP) == 4096 * MIB
+
+
+def test_what_only_some_kernels_have_is_asked_for_where_it_is() -> None:
+    old = features_of({"CgroupVersion": "1", "SecurityOptions": ["name=apparmor", "name=seccomp,profile=default"]})
+    new = features_of({"CgroupVersion": "2", "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"]})
+    assert (old, new) == (HostFeatures(apparmor=True, swappiness=True), HostFeatures())
+    walls = policy_of(spec(), old).host_config
+    assert walls["SecurityOpt"][-1] == "apparmor=docker-default"
+    assert walls["MemorySwappiness"] == 0
+    assert host()["MemorySwappiness"] is None
+
+
+def test_the_debug_profile_is_the_strict_one_and_ptrace() -> None:
+    strict, debug = json.loads(seccomp_of(STRICT)), json.loads(seccomp_of(DEBUG))
+    added = [rule for rule in debug["syscalls"] if rule not in strict["syscalls"]]
+    assert [rule["names"] for rule in added] == [["ptrace"]]
+    assert {**debug, "syscalls": strict["syscalls"]} == strict
+    changed = {name for name, value in host(debug=True).items() if value != host()[name]}
+    assert changed == {"SecurityOpt"}
+    assert host(debug=True, role=Role.SETUP) == host(role=Role.SETUP)  # root never traces
 
 
 def test_a_name_is_one_whatever_the_run_is_called() -> None:
