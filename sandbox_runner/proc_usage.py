@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from sandbox_runner.docker_config import KEEPER
+from sandbox_runner.policy import KEEPER
 
 #: Longer than any of the files read here.
 _LONGEST = 64 * 1024
