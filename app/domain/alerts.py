@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class Category(enum.StrEnum):
@@ -61,3 +61,4 @@ class Alert:
     last_line: int | None
     action: str  #: what the policy did: "notified", "froze", "stopped"
     by: str = ""  #: who acknowledged or resolved it
+    status_at: float = field(default=0.0, compare=False)  #: since when the status is what it is

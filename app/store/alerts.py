@@ -171,4 +171,5 @@ def _alert(row: Row[Any]) -> Alert:
         last_line=row.last_line,
         action=row.action,
         by=row.by,
+        status_at=row.status_at,
     )

@@ -111,6 +111,21 @@ async def line_at(db: Database, run: int, at: float) -> int:
     return int(min(passages)[1] if passages else lines + 1)
 
 
+@whole
+async def printed_until(db: Database, run: int, line: int) -> int:
+    """Bytes of the lines up to number `line`, a newline counted for each."""
+    table = tables.output_chunks.c
+    sizes = select(func.sum(table.raw_bytes + table.line_count), func.max(table.last_line))
+    async with db.reading() as connection:
+        whole_bytes, after = (await connection.execute(sizes.where(table.run == run, table.last_line <= line))).one()
+        inside = select(tables.output_chunks).where(
+            table.run == run, table.first_line <= line, table.last_line > (after or 0)
+        )
+        rows = (await connection.execute(inside.order_by(table.last_line).limit(1))).all()
+    rest = await _decoded(rows, after or 0, line - (after or 0))
+    return int(whole_bytes or 0) + sum(len(each.data) + 1 for each in rest)
+
+
 async def _decoded(rows: Sequence[Row[Any]], after: int, limit: int) -> list[StoredLine]:
     if sum(row.raw_bytes for row in rows) > OFF_LOOP:
         return await asyncio.to_thread(lines_of, rows, after, limit)

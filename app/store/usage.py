@@ -127,10 +127,10 @@ async def read_folded(
 
 
 @whole
-async def last(db: Database, run: int, count: int) -> list[UsagePoint]:
-    """The newest `count` points, in order of time."""
+async def last(db: Database, run: int, count: int, *, until: float | None = None) -> list[UsagePoint]:
+    """The newest `count` points, up to `until` (unix seconds) if given, in order of time."""
     table = tables.usage_points
-    query = select(table).where(table.c.run == run).order_by(table.c.seq.desc()).limit(count)
+    query = select(table).where(*_here(run, until)).order_by(table.c.seq.desc()).limit(count)
     async with db.reading() as connection:
         points = [_point(row) for row in await connection.execute(query)]
     points.reverse()
@@ -138,13 +138,15 @@ async def last(db: Database, run: int, count: int) -> list[UsagePoint]:
 
 
 @whole
-async def peak(db: Database, run: int) -> UsagePoint | None:
-    """Highest cpu_max, memory and pids over the whole run, as one point (seq of the last); None without points.
+async def peak(db: Database, run: int, *, until: float | None = None) -> UsagePoint | None:
+    """Highest cpu_max, memory and pids over the whole run, or up to `until`, as one point.
+
+    Its seq is that of the last; None without points.
 
     `cpu_mean` is the mean over the whole run; the counters are the run's sums.
     """
     table = tables.usage_points.c
-    query = select(*fold_columns(), func.max(table.at).label("at")).where(table.run == run)
+    query = select(*fold_columns(), func.max(table.at).label("at")).where(*_here(run, until))
     async with db.reading() as connection:
         row = (await connection.execute(query)).one()
     if row.seq is None:
@@ -159,6 +161,11 @@ async def peak(db: Database, run: int) -> UsagePoint | None:
         disk_written_bytes=row.disk_written_bytes,
         network_attempts=row.network_attempts,
     )
+
+
+def _here(run: int, until: float | None) -> list[ColumnElement[bool]]:
+    table = tables.usage_points.c
+    return [table.run == run] + ([] if until is None else [table.at <= until])
 
 
 def fold_columns() -> list[ColumnElement[Any]]:

@@ -117,6 +117,7 @@ class Panel:
     events: tuple[EventView, ...]  #: newest first, at most 200
     lost_bytes: int  #: printed and not stored; must be 0
     commands: tuple[str, ...]  #: other ways to stop it, to copy: "crucible stop 42"
+    at: float | None = None  #: it shows the run as it was then; None: as it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,11 +201,44 @@ class OutputPane:
     at_end: bool  #: whether `lines` ends with the newest line
     search: SearchForm
     levels: tuple[str, ...]  #: all there are, worst first
+    until: int | None = None  #: the last line there was at the moment that is looked at; None: now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeBar:
+    """parts/time.html: what moment of the run the page shows. Field `at`: unix seconds, or as people write times."""
+
+    template: ClassVar[str] = "parts/time.html"
+
+    run: RunView  #: as it is now
+    began: float
+    now: float  #: or its end
+    at: float | None  #: the moment that is shown; None: now
+    written: str  #: what is in the field
+    problem: Problem | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charts:
+    """parts/charts.html: CPU, memory, processes and what else is measured of a run."""
+
+    template: ClassVar[str] = "parts/charts.html"
+
+    pane: str  #: as in `OutputPane`
+    nonce: str
+    run: int
+    points: tuple[UsageRow, ...]  #: over all of the run, each with the highest of its stretch
+    seconds: int  #: that the longest of them stands for
+    recent: tuple[UsageRow, ...]  #: the last minute, a second each
+    cpus: float
+    memory_limit: int
+    pids: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPage:
-    """pages/run.html, GET /runs/{id}. `?line=N` shows the window around line N, without JavaScript as well."""
+    """pages/run.html, GET /runs/{id}. `?line=N` shows the window around line N, `?at=` all as it was at a moment;
+    both without JavaScript as well."""
 
     template: ClassVar[str] = "pages/run.html"
 
@@ -212,11 +246,10 @@ class RunPage:
     panel: Panel
     alerts: AlertList
     output: OutputPane
+    time: TimeBar
     cursor: str  #: "<event seq>.<line>.<usage seq>" that this page already shows
     stream: str  #: "/stream?run=42&after=<cursor>"
-    usage: tuple[UsageRow, ...]
-    memory_limit: int
-    cpus: float
+    charts: Charts
     stop_again: bool  #: a stop was asked for with an expired session: ask the person to press it again
 
 

@@ -18,6 +18,7 @@ from app.web.pages import (
     downloads,
     evaluations,
     health,
+    moments,
     new,
     output,
     runs,
@@ -35,11 +36,13 @@ TABLE: tuple[BaseRoute, ...] = (
     person("GET", "/evaluations", evaluations.index),  # ?before=
     person("GET", "/evaluations/{evaluation}", evaluations.results),
     person("POST", "/evaluations/{evaluation}/stop", stops.stop_evaluation),  # kind=stop|emergency, text
-    person("GET", "/runs/{run}", runs.show),  # ?line=N
+    person("GET", "/runs/{run}", runs.show),  # ?line=N, ?at=TIME
     person("GET", "/runs/{run}/lines", output.lines),  # ?before=|after=|around=&limit=&mark=1 and a query: JSON rows
     person("GET", "/runs/{run}/search", output.find),  # ?after= and a query (output_query.py): JSON lines
     person("GET", "/runs/{run}/outline", output.outline),  # ?buckets=
     person("GET", "/runs/{run}/moment", output.moment),  # ?at=
+    person("GET", "/runs/{run}/past", moments.past),  # ?at=
+    person("GET", "/runs/{run}/usage", moments.points),  # ?since=&until=&points=
     person("GET", "/runs/{run}/output.{form}", downloads.output),  # txt or jsonl; ?gzip=1 and a query
     person("POST", "/runs/{run}/stop", stops.stop),  # kind=stop|emergency, text, next
     person("POST", "/runs/{run}/reason", stops.reason),  # receipt, text, next

@@ -1,122 +1,202 @@
-// CPU and memory of the run, live. The canvas is for eyes that hover; the table beside it says the same in words.
-import { bytes, clock } from "./clock.js";
+// What the run uses, live: each kind a chart, all with one cursor. The canvas is for eyes that hover; the table beside it
+// says the same in words. Points in the page are bounded: the server folds what is more, and keeps the peaks.
+import { bytes, clock, duration, number } from "./clock.js";
+import { makePlot } from "./plot.js";
 
-const KEPT = 4_000; // points in the page: a bit more than an hour
+const MOST = 1_800; // points in the page; then the whole is asked for again, folded
+const POINTS = 900; // of one answer
 const TABLE_ROWS = 10;
 
-const SERIES = {
-  cpu: { label: "CPU", unit: (value) => value.toFixed(2), read: (point) => point[2] },
-  memory: { label: "Memory", unit: bytes, read: (point) => point[4] },
+// Where in a point it is: [seq, at, cpu_mean, cpu_max, memory_bytes, pids, disk_written_bytes, network_attempts].
+const KINDS = {
+  cpu: { label: "CPU", place: 2, peak: 3, text: (value) => value.toFixed(2) },
+  memory: { label: "Memory", place: 4, text: bytes },
+  pids: { label: "Processes", place: 5, text: String },
+  disk: { label: "Disk written", place: 6, text: bytes },
+  network: { label: "Network attempts", place: 7, text: number },
 };
 
 export class Charts {
-  #points = []; // [seq, at, cpu_mean, cpu_max, memory_bytes, pids, disk_written_bytes, network_attempts]
+  #root;
+  #url;
+  #whole; // points over all of the run, in order
+  #seconds; // that the longest of them stands for
+  #zoom = null; // {range: [from, to], points, seconds} of a part that is looked at
+  #until = null; // what came after this moment is not shown
+  #marked = null; // the moment of the line that is marked
   #plots = new Map();
-  #limits;
   #drawn = 0; // requestAnimationFrame handle
+  #folding = false;
+  #listeners;
 
-  #onMoment;
-
-  /** `onMoment(at)`: someone pressed on the chart at that time, unix seconds. */
-  constructor(root, onMoment) {
-    this.#onMoment = onMoment;
-    this.#limits = { cpu: Number(root.dataset.cpus), memory: Number(root.dataset.memoryLimit) };
-    this.#points = JSON.parse(document.getElementById("usage").textContent);
+  /** `onMoment(at)`: someone pressed on a chart at that time, unix seconds; `onHover(at)`: rests there, null: left. */
+  constructor(root, { onMoment, onHover }) {
+    this.#root = root;
+    this.#listeners = { onMoment, onHover };
+    this.#url = root.dataset.usage;
+    const { points, seconds } = JSON.parse(this.#part("usage").textContent);
+    this.#whole = points;
+    this.#seconds = seconds;
     const sizes = new ResizeObserver((entries) => {
       for (const { target, contentRect } of entries) {
         const plot = this.#plots.get(target.parentElement.dataset.chart);
         if (plot && contentRect.width > 0) plot.setSize({ width: contentRect.width, height: target.clientHeight });
       }
     });
-    for (const figure of root.querySelectorAll("[data-chart]")) {
-      this.#make(figure);
-      sizes.observe(figure.querySelector(".plot"));
-    }
-    document.addEventListener("crucible:theme", () => this.#recolour(root));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#recolour(root));
+    for (const figure of this.#figures()) sizes.observe(figure.querySelector(".plot"));
+    document.addEventListener("crucible:theme", () => this.#recolour());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#recolour());
     this.#draw();
   }
 
   receive(points) {
-    const last = this.#points.at(-1)?.[0] ?? 0;
+    const last = this.#whole.at(-1)?.[0] ?? 0;
     const fresh = points.filter(([seq]) => seq > last);
     if (fresh.length === 0) return;
-    this.#points.push(...fresh);
-    if (this.#points.length > KEPT) this.#points.splice(0, this.#points.length - KEPT);
+    this.#whole.push(...fresh);
+    if (this.#whole.length > MOST) this.#fold();
     this.#drawn ||= requestAnimationFrame(() => this.#draw());
   }
 
-  #make(figure) {
-    const kind = figure.dataset.chart;
-    const place = figure.querySelector(".plot");
-    const colour = (name) => getComputedStyle(figure).getPropertyValue(name).trim();
-    const ink = resolved(figure, "--soft");
-    const trace = resolved(figure, "--ink");
-    const grid = resolved(figure, "--edge");
-    const limit = this.#limits[kind];
-    const { label, unit } = SERIES[kind];
-    const axis = { stroke: ink, font: `11px ${colour("--sans")}`, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
-    const plot = new uPlot(
-      {
-        width: place.clientWidth || 300,
-        height: place.clientHeight || 128,
-        legend: { show: false },
-        padding: [8, 8, 0, 0],
-        cursor: { sync: { key: "usage" }, y: false, drag: { x: true, y: false }, points: { size: 6 } },
-        scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(limit * 1.08, high * 1.05)] } },
-        series: [{}, { label, stroke: trace, width: 1.5, fill: resolved(figure, "--fill"), points: { show: false } }],
-        axes: [
-          { ...axis, size: 22, space: 64, values: (_, ticks) => ticks.map((at) => clock(at).slice(0, 8)) },
-          { ...axis, size: 58, splits: () => [0, limit / 2, limit], values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "0" : unit(tick))) },
-        ],
-        hooks: {
-          draw: [(drawing) => drawLimit(drawing, limit, resolved(figure, "--edge-strong"))],
-          setCursor: [(drawing) => this.#say(figure, kind, drawing.cursor.idx)],
-        },
-      },
-      this.#data(kind),
-      place,
-    );
-    this.#plots.set(kind, plot);
-    let pressed = 0;
-    plot.over.addEventListener("mousedown", ({ clientX }) => {
-      pressed = clientX;
-    });
-    plot.over.addEventListener("click", ({ clientX }) => {
-      const { left } = plot.cursor;
-      if (Math.abs(clientX - pressed) < 4 && left >= 0) this.#onMoment(plot.posToVal(left, "x")); // a drag zooms
-    });
+  /** The cursor of all charts at a moment, unix seconds; null takes it away. */
+  point(at) {
+    for (const plot of this.#plots.values()) {
+      const inside = at !== null && at >= plot.scales.x.min && at <= plot.scales.x.max;
+      plot.setCursor(inside ? { left: plot.valToPos(at, "x"), top: plot.over.clientHeight / 2 } : { left: -10, top: -10 }, true, false);
+    }
   }
 
-  #data(kind) {
-    return [this.#points.map((point) => point[1]), this.#points.map(SERIES[kind].read)];
+  /** A line through all charts at the moment of what is marked in the output; null takes it away. */
+  mark(at) {
+    this.#marked = at;
+    for (const plot of this.#plots.values()) plot.redraw(false);
+  }
+
+  /** As it was at a moment; null: as it is. */
+  showUntil(at) {
+    this.#until = at;
+    this.#draw();
+  }
+
+  #part(id) {
+    return document.getElementById(`${this.#root.dataset.pane}${id}`);
+  }
+
+  #figures() {
+    return this.#root.querySelectorAll("[data-chart]");
+  }
+
+  /** The points that are drawn: of the part that is looked at, and none later than the moment that is looked at. */
+  #shown() {
+    const points = this.#zoom?.points ?? this.#whole;
+    return this.#until === null ? points : points.filter(([, at]) => at <= this.#until);
+  }
+
+  #range() {
+    if (this.#zoom) return this.#zoom.range;
+    const [first, last] = [this.#whole[0]?.[1] ?? 0, this.#whole.at(-1)?.[1] ?? 1];
+    return [first, Math.max(last, first + 1)];
+  }
+
+  /** Too many points: the whole again, in fewer. What comes meanwhile is put behind. */
+  async #fold() {
+    if (this.#folding) return;
+    this.#folding = true;
+    const answer = await this.#ask({});
+    this.#folding = false;
+    if (!answer || answer.points.length === 0) return;
+    const known = answer.points.at(-1)[0];
+    this.#whole = [...answer.points, ...this.#whole.filter(([seq]) => seq > known)];
+    this.#seconds = answer.seconds;
+    this.#draw();
+  }
+
+  /** Only from `from` to `to`, finer if there are more points of it; null: all. */
+  async #zoomTo(range) {
+    if (String(range) === String(this.#zoom?.range ?? null)) return; // the other charts say the same
+    const zoom = range && { range, points: null, seconds: this.#seconds };
+    this.#zoom = zoom;
+    this.#draw();
+    if (!zoom || this.#seconds === 1) return;
+    const [since, until] = range;
+    const answer = await this.#ask({ since: since.toFixed(3), until: until.toFixed(3) });
+    if (!answer || this.#zoom !== zoom) return;
+    zoom.points = answer.points;
+    zoom.seconds = answer.seconds;
+    this.#draw();
+  }
+
+  async #ask(query) {
+    try {
+      const response = await fetch(`${this.#url}?${new URLSearchParams({ ...query, points: POINTS })}`, { headers: { Accept: "application/json" } });
+      if (!response.ok) throw new Error(`the server answered ${response.status}`);
+      return await response.json();
+    } catch (error) {
+      console.warn("usage:", error);
+      return null;
+    }
   }
 
   #draw() {
     this.#drawn = 0;
-    for (const [kind, plot] of this.#plots) {
-      // A range that someone zoomed to stays; the double click of uPlot gives the whole back.
-      const { min, max } = plot.scales.x;
-      const before = plot.data[0];
-      const zoomed = typeof min === "number" && before.length > 1 && (min > before[0] || max < before.at(-1));
-      plot.setData(this.#data(kind), !zoomed);
-      this.#say(plot.root.closest("figure"), kind, plot.cursor.idx);
+    const points = this.#shown();
+    for (const figure of this.#figures()) {
+      const kind = figure.dataset.chart;
+      const { place, peak } = KINDS[kind];
+      figure.hidden = !figure.dataset.limit && this.#whole.every((point) => (point[place] ?? null) === null);
+      if (figure.hidden) continue;
+      if (!this.#plots.has(kind)) this.#make(figure, kind);
+      const plot = this.#plots.get(kind);
+      const columns = [points.map((point) => point[1]), points.map((point) => point[place] ?? null)];
+      if (peak) columns.push(points.map((point) => point[peak]));
+      plot.setData(columns);
+      this.#say(figure, plot.cursor.idx);
     }
-    this.#table();
+    this.#grain();
+    this.#table(points);
+  }
+
+  #make(figure, kind) {
+    const { label, peak, text } = KINDS[kind];
+    const plot = makePlot(figure, {
+      sync: `usage-${this.#root.dataset.pane}`,
+      label,
+      text,
+      limit: Number(figure.dataset.limit) || null,
+      hasPeak: Boolean(peak),
+      range: () => this.#range(),
+      lines: () => [this.#until, this.#marked],
+      onCursor: (index) => this.#say(figure, index),
+      onZoom: (range) => this.#zoomTo(range),
+      ...this.#listeners,
+    });
+    this.#plots.set(kind, plot);
   }
 
   /** The value under the cursor, or the newest. */
-  #say(figure, kind, index) {
-    const point = this.#points[index ?? -1] ?? this.#points.at(-1);
-    if (!point) return;
-    const place = figure.querySelector("[data-now]");
+  #say(figure, index) {
+    const { place, text } = KINDS[figure.dataset.chart];
+    const points = this.#shown();
+    const rests = index !== null && index !== undefined;
+    const point = (rests && points[index]) || points.findLast((one) => (one[place] ?? null) !== null);
+    const said = figure.querySelector("[data-now]");
+    if (!point || (point[place] ?? null) === null) {
+      said.textContent = "–";
+      return;
+    }
     const strong = document.createElement("b");
-    strong.textContent = SERIES[kind].unit(SERIES[kind].read(point));
-    place.replaceChildren(strong, index === null || index === undefined ? "" : ` at ${clock(point[1]).slice(0, 8)}`);
+    strong.textContent = text(point[place]);
+    said.replaceChildren(strong, rests ? ` at ${clock(point[1]).slice(0, 8)}` : "");
   }
 
-  #table() {
-    const rows = this.#points.slice(-TABLE_ROWS).reverse().map(([, at, , most, memory, pids]) => {
+  /** What one point stands for: nobody should take a folded curve for all there is. */
+  #grain() {
+    const seconds = this.#zoom?.seconds ?? this.#seconds;
+    this.#part("usage-grain").textContent = seconds > 1 ? `1 point = up to ${duration(seconds)}, highest shown` : "";
+  }
+
+  #table(points) {
+    const rows = points.slice(-TABLE_ROWS).reverse().map(([, at, , most, memory, pids]) => {
       const row = document.createElement("tr");
       for (const [place, text] of [clock(at), most.toFixed(2), bytes(memory), String(pids)].entries()) {
         const cell = document.createElement("td");
@@ -126,37 +206,12 @@ export class Charts {
       }
       return row;
     });
-    document.getElementById("usage-rows").replaceChildren(...rows);
+    this.#part("usage-rows").replaceChildren(...rows);
   }
 
-  #recolour(root) {
+  #recolour() {
     for (const plot of this.#plots.values()) plot.destroy();
     this.#plots.clear();
-    for (const figure of root.querySelectorAll("[data-chart]")) this.#make(figure);
+    this.#draw();
   }
-}
-
-/** The colour a custom property comes to here, light or dark; a canvas cannot read `light-dark()`. */
-function resolved(element, name) {
-  const probe = document.createElement("span");
-  probe.hidden = true;
-  element.append(probe);
-  probe.style.setProperty("color", `var(${name})`);
-  const colour = getComputedStyle(probe).color;
-  probe.remove();
-  return colour;
-}
-
-function drawLimit(plot, limit, colour) {
-  const { ctx, bbox } = plot;
-  const y = plot.valToPos(limit, "y", true);
-  ctx.save();
-  ctx.strokeStyle = colour;
-  ctx.lineWidth = devicePixelRatio;
-  ctx.setLineDash([5 * devicePixelRatio, 4 * devicePixelRatio]);
-  ctx.beginPath();
-  ctx.moveTo(bbox.left, y);
-  ctx.lineTo(bbox.left + bbox.width, y);
-  ctx.stroke();
-  ctx.restore();
 }

@@ -30,30 +30,38 @@ export class Log {
   #asked = new URLSearchParams(); // the query that each window is asked with
   #filtered = false;
   #brought = -1; // where our own scrolling ended: not a hand's
+  #until = Infinity; // the last line there was at the moment that is looked at: later ones are not shown
 
   constructor(pane) {
     this.#pane = pane;
     this.#scroll = pane.part("log-scroll");
     this.#rows = pane.part("log-rows");
     this.#pill = pane.part("log-pill");
-    const { first, last, total, atEnd } = pane.root.dataset;
+    const { first, last, total, atEnd, until } = pane.root.dataset;
+    if (until) this.#until = Number(until);
     this.#from = Number(first);
     this.#to = Number(last);
     this.#end = Number(total);
     this.#attached = atEnd === "true";
-    this.#following = this.#attached && pane.marked.length === 0;
+    this.#following = this.#attached && pane.marked.length === 0 && !until;
     this.#listen();
   }
 
   /** Once all that marks rows is there. */
   begin() {
     this.#goToMarked();
-    if (this.#following) this.#toEnd();
+    if (this.#following || (this.#past && this.#pane.marked.length === 0)) this.#toEnd();
     this.#show();
   }
 
+  /** The newest line there is, or was at the moment that is looked at. */
   get end() {
-    return this.#end;
+    return this.#last;
+  }
+
+  /** The last line that may be shown: of another moment; else Infinity. */
+  get until() {
+    return this.#until;
   }
 
   get following() {
@@ -62,7 +70,7 @@ export class Log {
 
   /** The line that is read now: where `open` brings a line to. */
   get place() {
-    if (this.#following) return this.#end;
+    if (this.#following) return this.#last;
     const top = this.#scroll.getBoundingClientRect();
     const row = document.elementFromPoint(top.left + 20, top.top + this.#scroll.clientHeight / 3 + 4)?.closest?.(".ln, .log-gap");
     return Number(row?.dataset.n ?? this.#from);
@@ -89,8 +97,47 @@ export class Log {
     }
   }
 
-  /** Follow the end. */
+  /** The output as it was when `line` was its last: what came later is held back, and nothing follows it. */
+  async showUntil(line) {
+    this.#until = line;
+    this.#pause();
+    this.#pane.tell("until");
+    const there = this.#from <= line && line <= this.#to;
+    if (there) this.#cutLater();
+    else await this.#load("window", {});
+    if (this.#until !== line) return;
+    this.#pane.unmark();
+    this.#unmark();
+    this.#toEnd();
+    this.#show();
+  }
+
+  /** All of it again; at the end if `follow`. */
+  async showAll(follow) {
+    this.#until = Infinity;
+    this.#pane.tell("until");
+    if (follow) await this.follow();
+    this.#show();
+  }
+
+  get #past() {
+    return this.#until !== Infinity;
+  }
+
+  get #last() {
+    return Math.min(this.#end, this.#until);
+  }
+
+  #cutLater() {
+    while (Number(this.#rows.lastElementChild?.dataset.n) > this.#until) this.#rows.lastElementChild.remove();
+    this.#to = Math.min(this.#to, this.#until);
+    this.#attached = false;
+    this.#pane.part("log-empty").hidden = this.#rows.childElementCount > 0;
+  }
+
+  /** Follow the end; of the past there is nothing to follow. */
   async follow() {
+    if (this.#past) return this.showUntil(this.#until);
     if (!this.#attached || this.#held > this.#waiting.length || this.#filtered) {
       if (!(await this.#load("window", {}))) return;
     } else {
@@ -108,7 +155,7 @@ export class Log {
 
   /** Show `line` with what is around it, wherever it is. */
   async open(line, { mark = false } = {}) {
-    const wanted = Math.max(1, Math.min(line, this.#end || 1));
+    const wanted = Math.max(1, Math.min(line, this.#last || 1));
     this.#pause();
     if (!this.#pane.row(wanted) && !(await this.#load("window", { around: wanted }))) return;
     const row = this.#pane.row(wanted) ?? this.#nearest(wanted);
@@ -199,7 +246,8 @@ export class Log {
     this.#loading = kind;
     const turn = (this.#turn += 1);
     const query = new URLSearchParams(this.#asked);
-    for (const [name, value] of Object.entries(place)) query.set(name, value);
+    const newest = this.#past && Object.keys(place).length === 0;
+    for (const [name, value] of Object.entries(newest ? { before: this.#until + 1 } : place)) query.set(name, value);
     if (!this.#filtered) query.set("mark", "1");
     try {
       const response = await fetch(`${this.#pane.root.dataset.lines}?${query}`, { headers: { Accept: "application/json" } });
@@ -218,7 +266,7 @@ export class Log {
   }
 
   #put(kind, { lines, first, last, total }) {
-    const rows = lines.map((row) => this.#row(row));
+    const rows = lines.filter(([line]) => line <= this.#until).map((row) => this.#row(row));
     this.#end = Math.max(this.#end, total);
     if (kind === "older") {
       const bottom = this.#scroll.scrollHeight - this.#scroll.scrollTop;
@@ -235,8 +283,8 @@ export class Log {
       this.#rows.append(...rows);
       this.#trimTop();
     }
-    this.#to = Math.max(last, kind === "newer" ? this.#to : 0);
-    this.#attached = this.#to >= total;
+    this.#to = Math.min(this.#until, Math.max(last, kind === "newer" ? this.#to : 0));
+    this.#attached = !this.#past && this.#to >= total;
     if (this.#attached && !this.#filtered) this.#append(this.#waiting); // what came while it was asked for
     this.#pane.part("log-empty").hidden = this.#rows.childElementCount > 0;
   }
@@ -291,7 +339,7 @@ export class Log {
   #more(kind) {
     if (this.#loading) return;
     if (kind === "older" && this.#from > 1) this.#load("older", { before: this.#from });
-    if (kind === "newer" && !this.#attached) this.#load("newer", { after: this.#to });
+    if (kind === "newer" && !this.#attached && this.#to < this.#until) this.#load("newer", { after: this.#to });
   }
 
   async #goToMarked() {
@@ -333,11 +381,11 @@ export class Log {
   }
 
   #show() {
-    this.#pane.part("log-count").textContent = `${number(this.#end)} line${this.#end === 1 ? "" : "s"}`;
+    this.#pane.part("log-count").textContent = `${number(this.#last)} line${this.#last === 1 ? "" : "s"}`;
     this.#pane.part("log-follow").setAttribute("aria-pressed", String(this.#following));
     this.#pane.part("log-older").hidden = !(this.#from > 1);
-    this.#pane.part("log-newer").hidden = this.#attached;
-    this.#pill.hidden = this.#following || (this.#attached && this.#held === 0 && this.#alerts === 0 && this.#nearEnd());
+    this.#pane.part("log-newer").hidden = this.#attached || this.#to >= this.#until;
+    this.#pill.hidden = this.#past || this.#following || (this.#attached && this.#held === 0 && this.#alerts === 0 && this.#nearEnd());
     const parts = [this.#attached ? "paused" : "older lines"];
     if (this.#held) parts.push(`${number(this.#held)} new`);
     if (this.#alerts) parts.push(`${this.#alerts} alert${this.#alerts === 1 ? "" : "s"}`);

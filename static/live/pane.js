@@ -23,12 +23,26 @@ export class Pane {
     return this.part(`L${line}`);
   }
 
+  /** The first row in the page that was printed at `at` (unix seconds) or later, if those before it are there too. */
+  rowAt(at) {
+    const rows = this.part("log-rows").children;
+    let [low, high] = [0, rows.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (Number(rows[middle].dataset.at ?? -Infinity) < at) low = middle + 1;
+      else high = middle;
+    }
+    const whole = low > 0 || Number(rows[0]?.dataset.n) === 1;
+    return (whole && rows[low]) || null;
+  }
+
   /** What a row of `line` is called and where its number leads. */
   place(line) {
     return { id: `${this.#prefix}L${line}`, href: `${this.root.dataset.page}#L${line}` };
   }
 
-  /** "row" (a new row, to be dressed), "lines" (there are more), "place" (scrolled), "view" (looks other), "marked". */
+  /** "row" (a new row, to be dressed), "lines" (there are more), "place" (scrolled), "view" (looks other), "until" (another moment
+   * is looked at), "marked". */
   on(name, listener) {
     this.root.addEventListener(`crucible:${name}`, ({ detail }) => listener(detail));
   }

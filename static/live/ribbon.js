@@ -29,6 +29,7 @@ export class Ribbon {
     this.#slider.addEventListener("input", () => this.#go());
     pane.on("place", () => this.#follow());
     pane.on("lines", () => this.#grow());
+    pane.on("until", () => this.#outline());
     this.#outline();
   }
 

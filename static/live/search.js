@@ -29,6 +29,11 @@ export class Search {
     this.#ribbon = ribbon;
     pane.on("row", (row) => row.classList.toggle("found", this.#known.has(Number(row.dataset.n))));
     pane.on("lines", () => this.#goOn());
+    pane.on("until", () => {
+      if (!this.#active()) return;
+      this.#forget();
+      this.#run(0);
+    });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.#changed()) this.start();
@@ -126,7 +131,9 @@ export class Search {
   #address() {
     if (!this.#pane.addressed) return;
     const url = new URL(location.href);
+    const at = url.searchParams.get("at");
     url.search = String(this.#active() ? this.#query : "");
+    if (at) url.searchParams.set("at", at);
     if (this.#active() && this.#form.elements.only.checked) url.searchParams.set("only", "1");
     history.replaceState(null, "", url);
   }
@@ -180,10 +187,11 @@ export class Search {
     this.#busy = true;
     try {
       for await (const part of this.#parts(after, abort.signal)) {
-        this.#matches += part.found;
+        const hits = part.hits.filter((hit) => hit <= this.#log.until);
+        this.#matches += part.found - part.hits.length + hits.length;
         this.#scanned = part.scanned;
         if (part.hits.length < part.found || this.#hits.length >= LISTED) this.#whole = false;
-        else this.#add(part.hits);
+        else this.#add(hits);
         this.#ribbon.hits(this.#hits);
         this.#show();
       }

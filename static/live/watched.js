@@ -3,8 +3,9 @@ import { say } from "./chrome.js";
 import { Charts } from "./charts.js";
 import { goTo, goToMoment, startMarked } from "./goto.js";
 import { Log } from "./log.js";
-import { morph } from "./morph.js";
+import { morph, parse } from "./morph.js";
 import { Pane } from "./pane.js";
+import { Past } from "./past.js";
 import { Ribbon } from "./ribbon.js";
 import { Search } from "./search.js";
 import { reapply } from "./stop.js";
@@ -13,6 +14,10 @@ import { View } from "./view.js";
 export class Watched {
   #root;
   #charts;
+  #past;
+  #now = {}; // panel and alerts as they are now, if the page has been told
+  #followed = false; // before the past was looked at
+  #under = null; // the row that a chart points to
 
   /** `root` holds all of the run: `[data-cursor]` says what the page shows already. */
   constructor(root) {
@@ -24,8 +29,10 @@ export class Watched {
     this.view = new View(this.pane);
     this.ribbon = new Ribbon(this.pane, this.log);
     this.search = new Search(this.pane, this.log, this.ribbon);
-    const charts = root.querySelector(".charts");
-    this.#charts = charts && new Charts(charts, (at) => goToMoment(at, this.pane, this.log));
+    this.#charts = new Charts(root.querySelector(".charts"), {
+      onMoment: (at) => goToMoment(at, this.pane, this.log),
+      onHover: (at) => this.#pointTo(at),
+    });
     this.#cite();
     this.log.begin();
     this.search.begin();
@@ -34,6 +41,8 @@ export class Watched {
       event.preventDefault();
       goTo(this.pane.part("log-go-to").value, this.pane, this.log);
     });
+    this.#shareCursor();
+    this.#startPast();
   }
 
   lines({ lines }) {
@@ -41,30 +50,113 @@ export class Watched {
   }
 
   usage({ points }) {
-    this.#charts?.receive(points);
+    this.#charts.receive(points);
   }
 
   panel({ html }) {
-    const panel = document.getElementById("panel");
-    if (panel) reapply(morph(panel, html));
+    this.#now.panel = html;
+    if (!this.#past?.active) this.#showPanel(html);
+    else {
+      const fresh = parse(html);
+      const acts = this.#root.querySelector(".runbar-act");
+      reapply(morph(acts, fresh.querySelector(".runbar-act").outerHTML));
+    }
+    this.#past?.heard(parse(html).firstElementChild);
   }
 
   alerts({ html }) {
-    const list = document.getElementById("alerts");
-    if (!list) return;
-    const before = new Set([...list.querySelectorAll("[data-alert]")].map((element) => element.dataset.alert));
-    this.#cite(morph(list, html), before);
+    const known = new Set([...parse(this.#now.alerts ?? "").querySelectorAll("[data-alert]")].map(({ dataset }) => dataset.alert));
+    const before = this.#now.alerts === undefined ? this.#shownAlerts() : known;
+    this.#now.alerts = html;
+    if (this.#past?.active) this.#announce([...parse(html).querySelectorAll("[data-alert]")], before);
+    else this.#showAlerts(html, before);
+  }
+
+  #startPast() {
+    const bar = this.#root.querySelector(".time");
+    if (!bar) return;
+    if (bar.dataset.at) this.#charts.showUntil(Number(bar.dataset.at));
+    this.#past = new Past(bar, {
+      past: ({ at, line, panel, alerts }) => {
+        if (!this.#past.active) this.#followed = this.log.following;
+        this.#keepNow();
+        this.#showPanel(panel);
+        this.#showAlerts(alerts);
+        this.#charts.showUntil(at);
+        return this.log.showUntil(line);
+      },
+      now: () => {
+        if (!this.#now.panel || this.#now.alerts === undefined) return false;
+        this.#showPanel(this.#now.panel);
+        this.#showAlerts(this.#now.alerts);
+        this.#charts.showUntil(null);
+        this.log.showAll(this.#followed);
+        return true;
+      },
+    });
+  }
+
+  /** What the page showed before the stream told anything is what there is to come back to. */
+  #keepNow() {
+    const panel = this.#root.querySelector("#panel");
+    if (!panel.dataset.at) {
+      this.#now.panel ??= panel.outerHTML;
+      this.#now.alerts ??= this.#root.querySelector(".alerts").outerHTML;
+    }
+  }
+
+  #showPanel(html) {
+    const panel = this.#root.querySelector("#panel");
+    if (panel) reapply(morph(panel, html));
+  }
+
+  #showAlerts(html, before = null) {
+    const list = this.#root.querySelector(".alerts");
+    if (list) this.#cite(morph(list, html), before);
+  }
+
+  #shownAlerts() {
+    return new Set([...this.#root.querySelectorAll("[data-alert]")].map(({ dataset }) => dataset.alert));
   }
 
   /** Marks the cited lines in the output; says grave new alerts aloud. */
-  #cite(list = document.getElementById("alerts"), before = null) {
+  #cite(list = this.#root.querySelector(".alerts"), before = null) {
     if (!list) return;
     const all = [...list.querySelectorAll("[data-alert]")];
-    const fresh = before === null ? [] : all.filter((element) => !before.has(element.dataset.alert));
     const cited = new Set(all.map((element) => Number(element.dataset.line)).filter(Boolean));
-    this.log.cite(cited, fresh.length);
+    this.log.cite(cited, before === null ? 0 : this.#announce(all, before));
     this.ribbon.alerts(cited);
+  }
+
+  /** How many are not among those of `before`; grave ones are said. */
+  #announce(all, before) {
+    const fresh = all.filter((element) => !before.has(element.dataset.alert));
     const grave = fresh.find((element) => element.matches(".alert-high, .alert-critical"));
     if (grave) say(`Alert: ${grave.querySelector(".alert-title").textContent}`, 8);
+    return fresh.length;
+  }
+
+  /** One cursor for the charts and the output: resting on one points into the other. */
+  #shareCursor() {
+    const { root } = this.pane;
+    root.addEventListener("pointerover", ({ target }) => {
+      const row = target.closest?.(".ln");
+      if (row) this.#charts.point(Number(row.dataset.at));
+    });
+    root.addEventListener("pointerleave", () => this.#charts.point(null));
+    const mark = () => {
+      const [line] = this.pane.marked;
+      const row = line ? this.pane.row(line) : null;
+      this.#charts.mark(row ? Number(row.dataset.at) : null);
+    };
+    this.pane.on("marked", mark);
+    mark();
+  }
+
+  /** The line printed at a moment, if it is in the page; pressing goes there if it is not. */
+  #pointTo(at) {
+    this.#under?.classList.remove("under-cursor");
+    this.#under = at === null ? null : this.pane.rowAt(at);
+    this.#under?.classList.add("under-cursor");
   }
 }

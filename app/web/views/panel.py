@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from app.domain.events import Recorded
 from app.domain.runs import Run
+from app.domain.stops import Receipt
 from app.store import alerts, events, runs, stops, usage
 from app.store.database import Database
 from app.store.usage import UsagePoint
@@ -27,18 +28,25 @@ async def panel_of(db: Database, run_id: int, *, now: float) -> tuple[Panel, int
     run = await runs.get(db, run_id)
     recorded = await _events(db, run_id)
     receipts = await stops.of_run(db, run_id)
-    panel = Panel(
+    panel = panel_from(run, recorded, receipts, await usage.peak(db, run_id), now=now)
+    return panel, recorded[-1].seq if recorded else 0
+
+
+def panel_from(
+    run: Run, recorded: Sequence[Recorded], receipts: Sequence[Receipt], peak: UsagePoint | None, *, now: float
+) -> Panel:
+    """The panel of what is given. Pure."""
+    return Panel(
         run=run_view(run, now=now),
         receipts=tuple(receipt_view(receipt) for receipt in reversed(receipts)),
         phases=phases(recorded),
-        limits=limits_of(run, await usage.peak(db, run_id), now=now),
+        limits=limits_of(run, peak, now=now),
         instructions=visible_block(run.instructions or ""),
         submission=None if run.submission is None else visible_block(run.submission),
         events=tuple(event_view(one) for one in reversed(recorded[-EVENTS_SHOWN:])),
         lost_bytes=lost_bytes(recorded),
-        commands=(f"crucible stop {run_id}", "python -m sandbox_runner kill-all"),
+        commands=(f"crucible stop {run.id}", "python -m sandbox_runner kill-all"),
     )
-    return panel, recorded[-1].seq if recorded else 0
 
 
 async def alerts_of(db: Database, run_id: int) -> AlertList:

@@ -1,0 +1,137 @@
+"""The time machine, and the cursor that charts and output share."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import PATIENCE, Api, Open
+from tests.browser.test_story import assert_whole, shown_numbers
+
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture
+def chatter(open_page: Open, api: Api) -> Page:
+    """A live run with an alert at line 40 and some seconds behind it."""
+    page = open_page(f"/runs/{api.start('chatter')}")
+    expect(page.locator("#alerts .alert")).to_have_count(1)
+    expect(page.locator("#L120")).to_be_attached()
+    expect(page.locator("#usage-rows tr").nth(3)).to_be_attached()
+    return page
+
+
+def drag_to(page: Page, at: float) -> None:
+    """The slider, to a moment in unix seconds."""
+    page.locator("#time-slider").evaluate(
+        "(slider, at) => { slider.value = at - slider.closest('.time').dataset.began;"
+        " slider.dispatchEvent(new Event('input')) }",
+        at,
+    )
+
+
+def time_of(page: Page, line: int) -> float:
+    return float(page.locator(f"#L{line}").get_attribute("data-at") or 0)
+
+
+def expect_past(page: Page, last: int) -> None:
+    expect(page.locator("#time")).to_have_class(re.compile("is-past"))
+    expect(page.locator(f"#L{last}")).to_be_in_viewport()
+    expect(page.locator(f"#L{last + 1}")).to_have_count(0)
+    expect(page.locator("#log-count")).to_have_text(f"{last} lines")
+
+
+def test_a_live_run_is_shown_as_it_was_and_is_recorded_meanwhile(chatter: Page) -> None:
+    page, before = chatter, time_of(chatter, 30) + 0.01
+    drag_to(page, before)
+    expect_past(page, 30)
+    expect(page.locator("#time-said")).to_contain_text(re.compile(r"As it was at \d\d:\d\d:\d\d\.\d · \d+ s ago"))
+    expect(page.locator("#alerts .alert")).to_have_count(0)
+    expect(page.locator("#panel .produced")).to_contain_text("Stored 30 lines")
+    expect(page.locator(".runbar .stop-large")).to_be_visible()
+    drag_to(page, time_of(page, 30) + 2)
+    expect(page.locator("#alerts .alert")).to_have_count(1)
+    drag_to(page, before)
+    expect_past(page, 30)
+    # Arrow keys step, with Shift further; the address leads here, and Escape leads back.
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(page.locator("#log-count")).to_have_text("0 lines")
+    drag_to(page, before)
+    expect_past(page, 30)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#L35")).to_be_attached()
+    drag_to(page, before)
+    expect_past(page, 30)
+    assert re.search(r"\?at=\d+\.\d{3}$", page.url)
+    page.keyboard.press("Escape")
+    expect(page.locator("#time-said")).to_have_text("Now")
+    expect(page.locator("#alerts .alert")).to_have_count(1)
+    expect(page.locator("#log-follow")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#L150")).to_be_attached()
+    assert "at=" not in page.url
+    assert_whole(page)
+
+
+def test_a_link_to_a_moment_opens_it_and_leads_back_to_what_came_meanwhile(chatter: Page) -> None:
+    page = chatter
+    drag_to(page, time_of(page, 30) + 0.01)
+    expect_past(page, 30)
+    page.reload()
+    expect_past(page, 30)
+    expect(page.locator("#alerts .alert")).to_have_count(0)
+    page.click("#time-back")
+    expect(page.locator("#time-said")).to_have_text("Now")
+    expect(page.locator("#alerts .alert")).to_have_count(1)
+    page.keyboard.press("f")
+    expect(page.locator("#L160")).to_be_attached()
+    numbers = shown_numbers(page)
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_stop_works_while_the_past_is_shown_and_shows_its_receipt(chatter: Page) -> None:
+    drag_to(chatter, time_of(chatter, 30) + 0.01)
+    expect_past(chatter, 30)
+    chatter.click(".stop-large")
+    expect(chatter.locator("#time")).not_to_have_class(re.compile("is-past"))
+    expect(chatter.locator(".receipt .marks li.done")).to_have_count(3)
+    expect(chatter.locator("#time-said")).to_have_text("At its end")
+    # After its end it is as it was all the same.
+    drag_to(chatter, time_of(chatter, 50) + 0.01)
+    expect_past(chatter, 50)
+    expect(chatter.locator(".runbar .mark")).to_have_text("Running · agent")
+    expect(chatter.locator("#time-said")).to_contain_text("before the end")
+    expect(chatter.locator("#time-state")).to_have_text("Stopped")
+    expect(chatter.locator(".receipt")).to_have_count(0)
+
+
+def hovered(page: Page, chart: str, part: float) -> Locator:
+    plot = page.locator(f"[data-chart={chart}] .u-over")
+    size = plot.bounding_box()
+    assert size is not None
+    plot.hover(position={"x": size["width"] * part, "y": size["height"] / 2})
+    return page.locator(f"[data-chart={chart}] [data-now]")
+
+
+def test_charts_and_output_share_one_cursor(chatter: Page) -> None:
+    page = chatter
+    page.locator("#L60 .tx").hover()
+    clock = (page.locator("#L60 .no").get_attribute("title") or "")[:6]
+    for chart in ("cpu", "memory", "pids"):
+        expect(page.locator(f"[data-chart={chart}] [data-now]")).to_contain_text(f" at {clock}")
+    said = hovered(page, "pids", 0.5)
+    expect(said).to_contain_text(" at ")
+    line = page.locator(".ln.under-cursor")
+    expect(line).to_have_count(1)
+    at = re.search(r"\d\d:\d\d:\d\d", page.locator("[data-chart=cpu] [data-now]").inner_text())
+    shown = line.locator(".no").get_attribute("title") or ""
+    assert at is not None
+    assert abs(seconds_of(shown) - seconds_of(at[0])) <= 2
+    page.hover("#log-scroll")
+    expect(line).to_have_count(0)
+
+
+def seconds_of(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
