@@ -102,6 +102,7 @@ def receipts_as_they_were(receipts: Sequence[Receipt], recorded: Sequence[Record
             acted_ms=_mark(receipt, receipt.acted_ms, at),
             dead_ms=_mark(receipt, receipt.dead_ms, at),
             failure=failed.get(receipt.id, ""),
+            steps=tuple(step for step in receipt.steps if receipt.received_at + step.ms / 1000 <= at),
         )
         for receipt in receipts
         if receipt.received_at <= at

@@ -8,7 +8,7 @@ import time
 from app.domain.alerts import AlertStatus, Category, Finding, Severity
 from app.domain.limits import RunLimits
 from app.domain.runs import EvaluationRequest, Outcome, Phase, PlannedRun, Policy, Run, RunState
-from app.domain.stops import StopKind, StopReason, StopSource
+from app.domain.stops import StopKind, StopReason, StopSource, StopStep
 from app.store import alerts, output, runs, stops, usage
 from app.store.chunk import StoredLine
 from app.store.usage import UsagePoint
@@ -62,7 +62,8 @@ async def story(site: Site) -> Run:
     reason = StopReason(source=StopSource.OPERATOR, actor="ada", text="", path="web")
     receipt = await stops.record(db, run.id, StopKind.STOP, reason, received_at=START + 50, changed=True)
     await runs.transition(db, run.id, RunState.RUNNING, RunState.STOPPING, at=START + 50)
-    await stops.verified(db, receipt.id, acted_ms=100, dead_ms=2000, at=START + 52)
+    steps = [StopStep(name="told", ms=100), StopStep(name="seen dead", ms=2000)]
+    await stops.verified(db, receipt.id, acted_ms=100, dead_ms=2000, steps=steps, at=START + 52)
     await runs.set_submission(db, run.id, "the answer")
     await stops.set_text(db, receipt.id, "a reason given afterwards")
     ended = {"outcome": Outcome.STOPPED, "detail": "by ada"}
@@ -122,6 +123,8 @@ async def test_a_stop_has_the_marks_it_had_and_no_reason_that_came_later(site: S
     assert "Stopping" in panel
     assert "+100 ms" in panel
     assert "+2.00 s" not in panel
+    assert "told" in panel
+    assert "seen dead" not in panel
     answer = (await site.browser.get(f"/runs/{run.id}/past?at={START + 51}")).json()
     assert "data-since" not in answer["panel"]
     assert "data-start" not in answer["panel"]
