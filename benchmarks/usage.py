@@ -31,6 +31,7 @@ from app.store.usage import UsagePoint
 from app.supervision.doorbell import Doorbell
 from app.supervision.live_run import LiveRun
 from app.supervision.recorder import Recorder
+from app.supervision.usage_log import UsageLog
 from app.supervision.usage_watch import FAST, WallClock, watch_usage
 from app.supervision.workshop import Workshop
 from benchmarks.output_path import IMAGE, cpu_of, engine_pid
@@ -114,7 +115,15 @@ async def main() -> None:
         db, driver, bell = await Database.open(sqlite_url(Path(name) / "data")), DockerDriver(), Doorbell()
         settings = Settings()
         recorder = Recorder(db, bell, batch_seconds=settings.batch_seconds, patience_seconds=settings.patience_seconds)
-        shop = Workshop(driver=driver, db=db, settings=settings, doorbell=bell, recorder=recorder, instance="benchmark")
+        shop = Workshop(
+            driver=driver,
+            db=db,
+            settings=settings,
+            doorbell=bell,
+            recorder=recorder,
+            usage=UsageLog(db, bell),
+            instance="benchmark",
+        )
         ids = [await new_run(db) for _ in range(chosen.sandboxes)]
         async with sandboxes(driver, chosen.sandboxes, seconds) as found:
             print(f"{len(found)} sandboxes, {seconds:.0f} s each way; one-minute load {os.getloadavg()[0]:.1f}")
@@ -122,6 +131,7 @@ async def main() -> None:
             await share("nothing", [], seconds, engine)
             await share("read at 10 Hz", [read_only(driver, each) for each in found], seconds, engine)
             work = [watched(shop, run, each) for run, each in zip(ids, found, strict=True)]
+            work.append(shop.usage.run())
             await share("watched: folded, stored, held to limits", work, seconds, engine)
             points = [len(await usage.read(db, run)) for run in ids]
             print(f"{'points stored for each':42}{min(points):9}-{max(points)}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sandbox_runner.driver import SandboxGone, Usage
 from sandbox_runner.proc_usage import ProcUsage
 
-#: Seconds between two looks at what is dearer to read and changes seldom: disk and network.
+#: Seconds between two looks at what is dearer to read.
 SELDOM = 0.5
 #: More than the longest of these files, memory.stat, can be.
 _LONGEST = 16 * 1024
@@ -20,13 +21,27 @@ def is_gone(error: OSError) -> bool:
     return error.errno in (errno.ENOENT, errno.ENODEV)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seldom:
+    """What is dearer to read, changes slowly, or only counts upwards."""
+
+    at: float
+    droppable: int  #: bytes of file cache that could be dropped at once
+    peak: int | None
+    kills: int
+    refused: int
+    written: int | None
+    attempts: int | None
+
+
 class UsageReader:
     """Samples one container. Directories are those of the v1 hierarchies and of v2; None where there is none.
 
+    CPU, memory and pids are of the moment, all else is at most half a second old: three small files in most samples.
     `proc` and `procs` (the container's processes) tell what no cgroup file does; None: the host does not show it.
     """
 
-    __slots__ = ("_cpuacct", "_descriptors", "_memory", "_pids", "_proc", "_procs", "_seldom", "_seldom_at", "_unified")
+    __slots__ = ("_cpuacct", "_descriptors", "_memory", "_pids", "_proc", "_procs", "_seldom", "_unified")
 
     def __init__(
         self,
@@ -40,41 +55,38 @@ class UsageReader:
     ) -> None:
         self._cpuacct = cpuacct
         self._memory = memory
-        self._pids = pids
+        self._pids = pids or unified
         self._unified = unified
         self._proc = proc
         self._procs = procs
-        self._descriptors: dict[str, int | None] = {}
-        self._seldom: tuple[int | None, int | None] = (None, None)  #: disk written, network attempts
-        self._seldom_at: float | None = None
+        self._descriptors: dict[tuple[str, str], int | None] = {}
+        self._seldom: _Seldom | None = None
 
     def read(self, at: float, *, fresh: bool = False) -> Usage | None:
         """None when a figure is not to be had on this host. Raises `SandboxGone` when the cgroup was removed."""
         try:
             cpu = self._cpu_seconds()
-            memory = self._memory_figures()
-            pids = self._pids or self._unified
-            current = self._text(pids, "pids.current") if pids is not None else None
-            if cpu is None or memory is None or pids is None or current is None:
+            charged = self._charged()
+            pids = self._text(self._pids, "pids.current") if self._pids is not None else None
+            if cpu is None or charged is None or pids is None:
                 self._raise_if_gone()
                 return None
-            used, peak, kills = memory
-            written, attempts = self._seldom_read(at, fresh)
-            return Usage(
-                at=at,
-                cpu_seconds=cpu,
-                memory_bytes=used,
-                pids=int(current),
-                memory_peak_bytes=peak,
-                out_of_memory_kills=kills,
-                pids_refused=_field(self._text(pids, "pids.events"), b"max") or 0,
-                disk_written_bytes=written,
-                network_attempts=attempts,
-            )
+            seldom = self._seldom_read(at, fresh)
         except OSError as error:
             if is_gone(error):
                 raise SandboxGone("the container's cgroup was removed") from error
             raise
+        return Usage(
+            at=at,
+            cpu_seconds=cpu,
+            memory_bytes=max(0, charged - seldom.droppable),
+            pids=int(pids),
+            memory_peak_bytes=seldom.peak,
+            out_of_memory_kills=seldom.kills,
+            pids_refused=seldom.refused,
+            disk_written_bytes=seldom.written,
+            network_attempts=seldom.attempts,
+        )
 
     def close(self) -> None:
         descriptors, self._descriptors = self._descriptors, {}
@@ -84,12 +96,21 @@ class UsageReader:
         if self._proc is not None:
             self._proc.close()
 
-    def _seldom_read(self, at: float, fresh: bool) -> tuple[int | None, int | None]:
+    def _seldom_read(self, at: float, fresh: bool) -> _Seldom:
+        known = self._seldom
         # Either way: the host's clock may be set back.
-        if fresh or self._seldom_at is None or abs(at - self._seldom_at) >= SELDOM:
-            self._seldom_at = at
-            self._seldom = self._disk_written(), self._proc.network_attempts() if self._proc is not None else None
-        return self._seldom
+        if fresh or known is None or abs(at - known.at) >= SELDOM:
+            droppable, peak, kills = self._memory_figures()
+            known = self._seldom = _Seldom(
+                at=at,
+                droppable=droppable,
+                peak=peak,
+                kills=kills,
+                refused=_field(self._text(self._pids, "pids.events"), b"max") or 0 if self._pids is not None else 0,
+                written=self._disk_written(),
+                attempts=self._proc.network_attempts() if self._proc is not None else None,
+            )
+        return known
 
     def _disk_written(self) -> int | None:
         text = self._text(self._unified, "io.stat") if self._unified is not None else None
@@ -106,31 +127,34 @@ class UsageReader:
             return microseconds / 1e6 if microseconds is not None else None
         return None
 
-    def _memory_figures(self) -> tuple[int, int | None, int] | None:
-        """Working set (what is charged without the file cache that could be dropped at once), peak, OOM kills."""
+    def _charged(self) -> int | None:
         if self._memory is not None:
-            charged = self._text(self._memory, "memory.usage_in_bytes")
+            text = self._text(self._memory, "memory.usage_in_bytes")
+        elif self._unified is not None:
+            text = self._text(self._unified, "memory.current")
+        else:
+            return None
+        return int(text) if text is not None else None
+
+    def _memory_figures(self) -> tuple[int, int | None, int]:
+        """The file cache that could be dropped at once, peak, OOM kills."""
+        if self._memory is not None:
             droppable = _field(self._text(self._memory, "memory.stat"), b"total_inactive_file")
             peak = self._text(self._memory, "memory.max_usage_in_bytes")
             kills = _field(self._text(self._memory, "memory.oom_control"), b"oom_kill")
-        elif self._unified is not None:
-            charged = self._text(self._unified, "memory.current")
+        else:
+            assert self._unified is not None  # the charged memory was read there
             droppable = _field(self._text(self._unified, "memory.stat"), b"inactive_file")
             peak = self._text(self._unified, "memory.peak")
             kills = _field(self._text(self._unified, "memory.events"), b"oom_kill")
-        else:
-            return None
-        if charged is None:
-            return None
-        working_set = max(0, int(charged) - (droppable or 0))
-        return working_set, int(peak) if peak is not None else None, kills or 0
+        return droppable or 0, int(peak) if peak is not None else None, kills or 0
 
     def _text(self, directory: str, name: str) -> bytes | None:
         """None when the host has no such file."""
-        path = f"{directory}/{name}"
+        path = directory, name
         if path not in self._descriptors:
             try:
-                self._descriptors[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                self._descriptors[path] = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 self._descriptors[path] = None
         descriptor = self._descriptors[path]

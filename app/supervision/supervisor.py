@@ -25,6 +25,7 @@ from app.supervision.live_run import Ending, LiveRun, StopRequest
 from app.supervision.reconcile import Found, Reconciler
 from app.supervision.recorder import Account, Recorder
 from app.supervision.stop import StopLane, until_recorded
+from app.supervision.usage_log import UsageLog
 from app.supervision.workshop import Workshop
 from app.task_standard import suites
 from sandbox_runner.driver import Driver, FreezeFailed, SandboxError
@@ -51,8 +52,15 @@ class Supervisor:
         self._recorder = Recorder(
             db, doorbell, batch_seconds=settings.batch_seconds, patience_seconds=settings.patience_seconds
         )
+        self._usage = UsageLog(db, doorbell)
         self._shop = Workshop(
-            driver=driver, db=db, settings=settings, doorbell=doorbell, recorder=self._recorder, instance=instance
+            driver=driver,
+            db=db,
+            settings=settings,
+            doorbell=doorbell,
+            recorder=self._recorder,
+            usage=self._usage,
+            instance=instance,
         )
         self._images = TaskImages(self._shop)
         self._lane = StopLane(driver=driver, db=db, doorbell=doorbell, instance=instance)
@@ -83,6 +91,7 @@ class Supervisor:
         self._alerting = Alerting(db=self._db, doorbell=self.doorbell, group=self._group, hands=self)
         for name, endless in (
             ("recorder", self._recorder.run()),
+            ("usage", self._usage.run()),
             ("engine watch", self._watch.run()),
             ("queue", self._run_queue()),
             ("reconcile", self._reconciler.run()),
@@ -101,6 +110,7 @@ class Supervisor:
         for task in self._background:
             task.cancel()
         await self._stack.aclose()
+        await self._usage.close()
 
     # -- asking for runs
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from app.domain.errors import CrucibleError
 from app.domain.events import Event, LimitReached, OutOfMemory, ProcessesRefused
 from app.store import events, usage
 from app.store.usage import UsagePoint
 from app.supervision.live_run import LiveRun
 from app.supervision.workshop import Workshop
 from sandbox_runner.driver import Sandbox, SandboxError, SandboxGone, Usage
+
+log = logging.getLogger(__name__)
 
 #: Seconds between readings where a reading is a file, and where it is a call to the engine.
 FAST, SLOW = 0.1, 1.0
@@ -39,8 +43,13 @@ class WallClock:
 
 @dataclass(slots=True, kw_only=True)
 class Fold:
-    """Readings of about one second, to be one point."""
+    """Readings of about one second, to be one point.
 
+    A second ends where the monotonic clock's does, for all runs at once: their points are stored together. The clock
+    of the day, which may be set, decides nothing.
+    """
+
+    begun: float  #: monotonic
     first: Usage  #: the last of the second before, whose figures are in that one's point
     last: Usage
     cpus: list[float] = field(default_factory=list)  #: cores busy between each two readings
@@ -55,10 +64,9 @@ class Fold:
         self.pids.append(reading.pids)
         self.last = reading
 
-    @property
-    def full(self) -> bool:
-        """Whether it is a second. A clock that was set back ends it at once: it may need hours to catch up."""
-        return abs(self.last.at - self.first.at) >= 1.0
+    def full(self, now: float) -> bool:
+        """Whether its second is over at `now` (monotonic); what would be less than half of one goes on to the next."""
+        return int(now) != int(self.begun) and now - self.begun >= 0.5
 
     def point(self, seq: int) -> UsagePoint:
         elapsed = self.last.at - self.first.at
@@ -89,22 +97,25 @@ class Refusals:
     processes: int = 0
     _told_at: dict[type[Event], float] = field(default_factory=dict)
 
-    def news(self, reading: Usage, now: float) -> list[Event]:
+    def due(self, reading: Usage, now: float) -> list[OutOfMemory | ProcessesRefused]:
         """Events to record now (`now` is monotonic): the first rise at once, then what it has come to now and then."""
-        found: list[Event] = []
-        if reading.out_of_memory_kills > self.kills and self._due(OutOfMemory, now):
-            self.kills = reading.out_of_memory_kills
-            found.append(OutOfMemory(kills=self.kills))
-        if reading.pids_refused > self.processes and self._due(ProcessesRefused, now):
-            self.processes = reading.pids_refused
-            found.append(ProcessesRefused(refused=self.processes))
+        found: list[OutOfMemory | ProcessesRefused] = []
+        if reading.out_of_memory_kills > self.kills and self._is_due(OutOfMemory, now):
+            found.append(OutOfMemory(kills=reading.out_of_memory_kills))
+        if reading.pids_refused > self.processes and self._is_due(ProcessesRefused, now):
+            found.append(ProcessesRefused(refused=reading.pids_refused))
         return found
 
-    def _due(self, kind: type[Event], now: float) -> bool:
-        due = now - self._told_at.get(kind, -TELL_AGAIN) >= TELL_AGAIN
-        if due:
-            self._told_at[kind] = now
-        return due
+    def told(self, event: OutOfMemory | ProcessesRefused, now: float) -> None:
+        """`event` is recorded."""
+        self._told_at[type(event)] = now
+        if isinstance(event, OutOfMemory):
+            self.kills = event.kills
+        else:
+            self.processes = event.refused
+
+    def _is_due(self, kind: type[Event], now: float) -> bool:
+        return now - self._told_at.get(kind, -TELL_AGAIN) >= TELL_AGAIN
 
 
 async def watch_usage(
@@ -139,19 +150,28 @@ async def watch_usage(
         if reading is not None:
             await on_reading(reading)
             if fold is None:
-                fold = Fold(first=reading, last=reading)
+                fold = Fold(begun=begun, first=reading, last=reading)
             fold.add(reading)
-            if fold.full:
+            if fold.full(begun):
                 seq += 1
                 point = fold.point(seq)
-                await usage.append(shop.db, live.id, [point])
-                shop.doorbell.ring(live.id)
+                shop.usage.add(live.id, point)
                 on_point(point)
-                fold = Fold(first=reading, last=reading)
-            for event in refusals.news(reading, time.monotonic()):
-                await events.append(shop.db, live.id, event, at=time.time())
-                shop.doorbell.ring(live.id)
+                fold = Fold(begun=begun, first=reading, last=reading)
+            await _tell(shop, live, refusals, reading)
         await asyncio.sleep(pause)
+
+
+async def _tell(shop: Workshop, live: LiveRun, refusals: Refusals, reading: Usage) -> None:
+    now = time.monotonic()
+    for event in refusals.due(reading, now):
+        try:
+            await events.append(shop.db, live.id, event, at=time.time())
+        except CrucibleError as error:  # It is due again at the next reading; the watch over limits goes on.
+            log.warning("run %d: %s could not be recorded: %s", live.id, type(event).__name__, error)
+        else:
+            refusals.told(event, now)
+            shop.doorbell.ring(live.id)
 
 
 async def _told(shop: Workshop, live: LiveRun) -> Refusals:

@@ -16,6 +16,7 @@ from app.supervision.doorbell import Doorbell
 from app.supervision.live_run import LiveRun
 from app.supervision.open_sandbox import OpenSandbox, open_sandbox
 from app.supervision.recorder import LinesSeen, Recorder
+from app.supervision.usage_log import UsageLog
 from sandbox_runner.driver import Driver, Sandbox
 from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Network, Role, SandboxLimits, SandboxSpec, home_room
@@ -30,6 +31,7 @@ class Workshop:
     settings: Settings
     doorbell: Doorbell
     recorder: Recorder
+    usage: UsageLog
     instance: str
     lives: dict[int, LiveRun] = field(default_factory=dict)
 

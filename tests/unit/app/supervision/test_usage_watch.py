@@ -21,7 +21,7 @@ def reading(at: float, *, cpu: float = 0.0, memory: int = 10, pids: int = 1, kil
 
 
 def test_a_point_has_lowest_mean_and_highest_of_all_readings_of_its_second() -> None:
-    fold = Fold(first=reading(100.0), last=reading(100.0))
+    fold = Fold(begun=7.0, first=reading(100.0), last=reading(100.0))
     for each in (
         reading(100.25, cpu=0.5, memory=40, pids=7),  # two cores
         reading(100.5, cpu=0.5, memory=20, pids=2),  # none
@@ -39,9 +39,8 @@ def test_a_point_has_lowest_mean_and_highest_of_all_readings_of_its_second() -> 
 
 
 def test_a_clock_set_back_makes_no_negative_use() -> None:
-    fold = Fold(first=reading(100.0, cpu=1.0), last=reading(100.0, cpu=1.0))
+    fold = Fold(begun=7.0, first=reading(100.0, cpu=1.0), last=reading(100.0, cpu=1.0))
     fold.add(reading(50.0, cpu=1.1))
-    assert fold.full
     fold.add(reading(50.1, cpu=1.2))
 
     point = fold.point(1)
@@ -50,22 +49,43 @@ def test_a_clock_set_back_makes_no_negative_use() -> None:
     assert 0.0 <= point.cpu_min <= point.cpu_mean <= point.cpu_max
 
 
+def test_seconds_end_together_and_none_is_less_than_half_of_one() -> None:
+    early, late = (Fold(begun=begun, first=reading(1.0), last=reading(1.0)) for begun in (7.1, 7.7))
+
+    assert [early.full(now) for now in (7.2, 7.95, 8.05)] == [False, False, True]
+    assert [late.full(now) for now in (8.05, 8.15, 8.25, 9.0)] == [False, False, True, True]
+
+
+def news(refusals: Refusals, seen: Usage, now: float) -> list[object]:
+    due = refusals.due(seen, now)
+    for event in due:
+        refusals.told(event, now)
+    return list(due)
+
+
 def test_refusals_are_told_at_once_and_then_now_and_then_with_what_they_came_to() -> None:
     refusals = Refusals()
 
-    assert refusals.news(reading(1.0), 1000.0) == []
-    assert refusals.news(reading(1.1, refused=1), 1000.1) == [ProcessesRefused(refused=1)]
-    assert refusals.news(reading(1.2, refused=900, kills=1), 1000.2) == [OutOfMemory(kills=1)]
-    assert refusals.news(reading(9.0, refused=9_000, kills=2), 1009.0) == []
-    assert refusals.news(reading(12.0, refused=9_500, kills=2), 1000.3 + TELL_AGAIN) == [
+    assert news(refusals, reading(1.0), 1000.0) == []
+    assert news(refusals, reading(1.1, refused=1), 1000.1) == [ProcessesRefused(refused=1)]
+    assert news(refusals, reading(1.2, refused=900, kills=1), 1000.2) == [OutOfMemory(kills=1)]
+    assert news(refusals, reading(9.0, refused=9_000, kills=2), 1009.0) == []
+    assert news(refusals, reading(12.0, refused=9_500, kills=2), 1000.3 + TELL_AGAIN) == [
         OutOfMemory(kills=2),
         ProcessesRefused(refused=9_500),
     ]
-    assert refusals.news(reading(30.0, refused=9_500, kills=2), 2000.0) == []
+    assert news(refusals, reading(30.0, refused=9_500, kills=2), 2000.0) == []
+
+
+def test_what_could_not_be_recorded_is_due_again() -> None:
+    refusals = Refusals()
+
+    assert refusals.due(reading(1.0, kills=1), 5.0) == [OutOfMemory(kills=1)]
+    assert refusals.due(reading(1.1, kills=2), 5.1) == [OutOfMemory(kills=2)]
 
 
 def test_a_server_that_takes_over_does_not_tell_again_what_was_told() -> None:
     refusals = Refusals(kills=2, processes=50)
 
-    assert refusals.news(reading(1.0, kills=2, refused=50), 0.0) == []
-    assert refusals.news(reading(1.1, kills=3, refused=50), 0.1) == [OutOfMemory(kills=3)]
+    assert news(refusals, reading(1.0, kills=2, refused=50), 0.0) == []
+    assert news(refusals, reading(1.1, kills=3, refused=50), 0.1) == [OutOfMemory(kills=3)]
