@@ -160,6 +160,7 @@ class OpenSandbox:
         begun_with = self.intake.bytes_taken
         async with contextlib.aclosing(self._relayed()) as all_relayed:
             async for relayed in all_relayed:
+                await self.intake.room.wait()
                 room = output_limit - (self.intake.bytes_taken - begun_with)
                 match relayed:
                     case OutputChunk(stream=Stream.RESULT):

@@ -1,7 +1,7 @@
 """Decoded output to the store, in batches; acknowledged and rung only when stored.
 
 One task writes for all runs. A line after a pause is stored at once; while a commit is under way more gathers, and
-commits are at least `batch_seconds` apart. What cannot be stored is not acknowledged: the keeper's window fills and the
+commits are `batch_seconds` apart, less when a run has printed so much that its keeper would soon have to wait. What cannot be stored is not acknowledged: the keeper's window fills and the
 agent waits, so nothing is lost; a run whose output cannot be stored for `patience_seconds` is failed.
 """
 
@@ -25,6 +25,11 @@ log = logging.getLogger(__name__)
 
 #: A line without a newline is shown after this many seconds.
 IDLE_FLUSH = 0.3
+
+#: Bytes of one run that are not left to wait for others: a quarter of what its keeper may send ahead.
+PRESSING = 128 * 1024
+#: Lines of one run that wait before nothing more is taken: a window of bare newlines would be 100 MB of them.
+MOST_WAITING = 20_000
 
 LinesSeen = Callable[[Sequence[StoredLine]], None]
 
@@ -50,6 +55,7 @@ class Intake:
     decoder: LineDecoder
     offset: int  #: taken up to here
     stored: int  #: stored up to here
+    handed: int = 0  #: being stored up to here
     on_lines: LinesSeen | None = None
     relay: Relay | None = None
     bytes_taken: int = 0
@@ -65,6 +71,11 @@ class Intake:
     failure: CrucibleError | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)  #: all stored, or failed
     failed: asyncio.Event = field(default_factory=asyncio.Event)
+    room: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while so much waits that no more may be taken
+
+    def __post_init__(self) -> None:
+        self.handed = self.stored
+        self.room.set()
 
     def take(self, relayed: Relayed, *, keep: bool) -> None:
         """`keep` False: the bytes count as taken and are not stored (results, or output beyond its limit)."""
@@ -79,6 +90,8 @@ class Intake:
             self.aside += end_of(relayed) - self.offset
         self.offset = end_of(relayed)
         self.settled.clear()
+        if len(self.lines) > MOST_WAITING:
+            self.room.clear()
 
     def flush(self) -> None:
         """Unfinished lines become lines."""
@@ -90,6 +103,10 @@ class Intake:
                 StoredLine(number=number, at=line.at, stream=int(line.stream), data=line.data, complete=line.complete)
             )
         self.next_number += len(lines)
+
+    @property
+    def pressing(self) -> bool:
+        return self.offset - self.handed >= PRESSING or not self.room.is_set()
 
     @property
     def waiting(self) -> bool:
@@ -136,6 +153,7 @@ class Recorder:
         self._patience_seconds = patience_seconds
         self._intakes: set[Intake] = set()
         self._wake = asyncio.Event()
+        self._pressing = asyncio.Event()
 
     async def open(self, run: int, sandbox: str, *, on_lines: LinesSeen | None = None) -> Intake:
         """An intake that goes on where the store stands. One at a time per run."""
@@ -172,6 +190,8 @@ class Recorder:
     def wake(self) -> None:
         """Something was taken."""
         self._wake.set()
+        if any(intake.pressing for intake in self._intakes):
+            self._pressing.set()
 
     async def run(self) -> None:
         """Write for ever."""
@@ -181,12 +201,23 @@ class Recorder:
             except TimeoutError:
                 pass
             self._wake.clear()
+            self._pressing.clear()
             begun = time.monotonic()
             self._flush_idle(begun)
             batches = [self._batch(intake) for intake in self._intakes if intake.waiting and intake.failure is None]
             if batches:
-                await self._write(batches)
-                await asyncio.sleep(max(0.0, self._batch_seconds - (time.monotonic() - begun)))
+                stored = await self._write(batches)
+                await self._gather(max(0.0, self._batch_seconds - (time.monotonic() - begun)), stored=stored)
+
+    async def _gather(self, seconds: float, *, stored: bool) -> None:
+        """Until `seconds` are over, or one run presses; what could not be stored is not tried again at once."""
+        if not stored:
+            return await asyncio.sleep(max(seconds, self._batch_seconds))
+        try:
+            async with asyncio.timeout(seconds):
+                await self._pressing.wait()
+        except TimeoutError:
+            pass
 
     def _flush_idle(self, now: float) -> None:
         for intake in self._intakes:
@@ -196,9 +227,12 @@ class Recorder:
     @staticmethod
     def _batch(intake: Intake) -> _Batch:
         lines, intake.lines = intake.lines, []
+        intake.handed = intake.offset
+        intake.room.set()
         return _Batch(intake=intake, lines=lines, position=intake.position())
 
-    async def _write(self, batches: Sequence[_Batch]) -> None:
+    async def _write(self, batches: Sequence[_Batch]) -> bool:
+        """Whether all of it is stored."""
         try:
             await output.append_many(self._db, {batch.intake.run: (batch.lines, batch.position) for batch in batches})
         except CrucibleError as error:
@@ -206,15 +240,18 @@ class Recorder:
         else:
             for batch in batches:
                 self._stored(batch)
-            return
+            return True
         # One run's trouble must not be another's.
+        stored = True
         for batch in batches:
             try:
                 await output.append(self._db, batch.intake.run, batch.lines, batch.position)
             except CrucibleError as error:
                 self._not_stored(batch, error)
+                stored = False
             else:
                 self._stored(batch)
+        return stored
 
     def _stored(self, batch: _Batch) -> None:
         intake = batch.intake
@@ -232,10 +269,14 @@ class Recorder:
     def _not_stored(self, batch: _Batch, error: CrucibleError) -> None:
         intake = batch.intake
         intake.lines = batch.lines + intake.lines
+        intake.handed = intake.stored
+        if len(intake.lines) > MOST_WAITING:
+            intake.room.clear()
         now = time.monotonic()
         if intake.failing_since is None:
             intake.failing_since = now
         if now - intake.failing_since > self._patience_seconds:
             intake.failure = error
+            intake.room.set()
             intake.failed.set()
             intake.settled.set()
