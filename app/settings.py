@@ -12,6 +12,9 @@ from pathlib import Path
 
 from app.domain.errors import Refused
 
+#: What `full_disk` may say.
+FREEZE, STOP = "freeze", "stop"
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -52,7 +55,18 @@ class Settings:
     )
     batch_seconds: float = setting(0.05, "Longest time output is gathered before it is stored, in seconds.")
     patience_seconds: float = setting(
-        10.0, "A run whose output cannot be stored for so many seconds (disk full, database locked) is ended as broken."
+        10.0,
+        "A run whose output cannot be stored for so many seconds is ended as broken (database locked, damaged), or"
+        " held as `CRUCIBLE_FULL_DISK` says.",
+    )
+    full_disk: str = setting(
+        FREEZE,
+        "What becomes of an agent whose output finds no room on the disk: `freeze`, until there is room, when it goes"
+        " on by itself; or `stop`.",
+    )
+    disk_reserve_bytes: int = setting(
+        64 * 1024 * 1024,
+        "Bytes of the disk that no output is stored into: alerts, stops and the ends of runs need them.",
     )
     collect_bytes: int = setting(64 * 1024 * 1024, "Most bytes of files collected from a sandbox for scoring.")
     honeytokens: bool = setting(
@@ -64,6 +78,14 @@ class Settings:
     server: str = setting("", "Address of the server the command line talks to. Empty: the one of the data folder.")
     token: str = setting("", "API token of the command line. Empty: the data folder's own, readable by its owner.")
     session_hours: float = setting(12.0, "A browser session ends after this many hours.")
+
+    def __post_init__(self) -> None:
+        if self.full_disk not in (FREEZE, STOP):
+            raise Refused(
+                f"CRUCIBLE_FULL_DISK={self.full_disk!r} is neither {FREEZE} nor {STOP}",
+                where="environment",
+                todo=f"Write {FREEZE} or {STOP}.",
+            )
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -8,6 +8,7 @@ Errors::
     ├── Conflict           it was possible a moment ago; the caller should look again
     ├── Unavailable        a part Crucible needs does not answer; try again later
     └── Broken             our own side failed in the middle of a run; the run ends `broken` with this reason
+        └── FullDisk       what was to be stored finds no room; it may when there is some
 """
 
 from __future__ import annotations
@@ -48,3 +49,7 @@ class Unavailable(CrucibleError):
 
 class Broken(CrucibleError):
     """Our own side failed; never the agent's doing."""
+
+
+class FullDisk(Broken):
+    """There is no room for what was to be stored; nothing of it is."""

@@ -109,6 +109,16 @@ class Database:
             async with self._one_writer, self._transaction(self._writer) as connection:
                 yield connection
 
+    def free_bytes(self) -> int | None:
+        """What is free on the disk of the record, for who may not use what is reserved; None when that is elsewhere."""
+        if self._writer.dialect.name != "sqlite":
+            return None
+        try:
+            disk = os.statvfs(self._writer.url.database or "")
+        except OSError:
+            return None  # The write that follows says it better.
+        return disk.f_bavail * disk.f_frsize
+
     async def reclaim(self) -> bool:
         """Give some megabytes of free pages back to the disk; whether it is worth calling again.
 

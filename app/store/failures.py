@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
-from app.domain.errors import Broken, CrucibleError
+from app.domain.errors import Broken, CrucibleError, FullDisk
 
 #: (part of the database's words, what to do about it)
 _ADVICE = (
@@ -40,4 +41,12 @@ def mapped(doing: str, *, into: type[CrucibleError] = Broken) -> Iterator[None]:
         raise
     # OverflowError: an integer beyond 64 bits, which the driver refuses in its own words.
     except (SQLAlchemyError, sqlite3.Error, OSError, OverflowError) as error:
-        raise into(f"{doing}: {explained(error)}") from error
+        kind = FullDisk if into is Broken and _no_room(error) else into
+        raise kind(f"{doing}: {explained(error)}") from error
+
+
+def _no_room(error: BaseException) -> bool:
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, OSError):
+        return cause.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "disk is full" in str(cause).lower() or "no space left" in str(cause).lower()

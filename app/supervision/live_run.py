@@ -67,6 +67,7 @@ class LiveRun:
     agent_sandbox: Sandbox | None = None  #: the one a freeze acts on
     stop: StopRequest | None = None
     thawed: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while frozen
+    frozen_by: str = ""  #: the actor who had it stand still last
     no_start: asyncio.Event = field(default_factory=asyncio.Event)  #: clear while a sandbox is being started
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     intake: Intake | None = None  #: of the sandbox that is at work

@@ -75,12 +75,12 @@ class OpenSandbox:
         await self._connect()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         await self._stack.aclose()
         account = self.intake.account()
         try:
-            await self.recorder.close(self.intake)
-        except CrucibleError:
+            await self.recorder.close(self.intake, hurried=kind is not None)
+        except (CrucibleError, asyncio.CancelledError):
             self.live.lost_bytes += self.intake.bytes_waiting
             raise
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from app.domain.errors import CrucibleError
-from app.domain.events import RunAdopted
+from app.domain.events import RunAdopted, RunFroze
 from app.domain.runs import LIVE_STATES, Outcome, Phase, Run, RunState
 from app.store import events, output, runs
 from app.supervision.attempt import Attempt
@@ -67,11 +67,16 @@ class Reconciler:
             live.agent_sandbox = agent
             if run.state is RunState.FROZEN:
                 live.thawed.clear()  # Its keeper cannot answer; it stays as it is until a person decides.
+                live.frozen_by = await self._frozen_by(run.id)
             where = await output.position(self._shop.db, run.id, agent.id)
             adopted = RunAdopted(sandbox=agent.id, resumed_at=where.offset)
             await events.append(self._shop.db, run.id, adopted, at=time.time())
             return Found(live=live, agent=agent, over=None)
         return Found(live=live, agent=None, over=_what_happened(run, agent))
+
+    async def _frozen_by(self, run: int) -> str:
+        told = await events.read(self._shop.db, run, limit=100_000)
+        return next((each.event.actor for each in reversed(told) if isinstance(each.event, RunFroze)), "")
 
     async def _alive(self, sandbox: Sandbox) -> bool:
         try:

@@ -1,8 +1,9 @@
 """Decoded output to the store, in batches; acknowledged and rung only when stored.
 
 One task writes for all runs. A line after a pause is stored at once; while a commit is under way more gathers, and
-commits are `batch_seconds` apart, less when a run has printed so much that its keeper would soon have to wait. What cannot be stored is not acknowledged: the keeper's window fills and the
-agent waits, so nothing is lost; a run whose output cannot be stored for `patience_seconds` is failed.
+commits are `batch_seconds` apart, less when a run has printed so much that its keeper would soon have to wait. What
+cannot be stored is not acknowledged: the keeper's window fills and the agent waits, so nothing is lost; a run whose
+output cannot be stored for `patience_seconds` is failed, or left to a guard when there is no room for it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from app.domain.errors import CrucibleError
+from app.domain.errors import CrucibleError, FullDisk
 from app.store import output, runs
 from app.store.database import Database
 from app.store.output import RelayPosition, StoredLine
@@ -32,6 +34,14 @@ PRESSING = 128 * 1024
 MOST_WAITING = 20_000
 
 LinesSeen = Callable[[Sequence[StoredLine]], None]
+
+
+class Guard(Protocol):
+    """Told of runs whose output finds no room. Must not block."""
+
+    def full(self, run: int, error: FullDisk) -> None: ...
+
+    def room(self, run: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +78,8 @@ class Intake:
     lines: list[StoredLine] = field(default_factory=list)
     touched: float = 0.0  #: monotonic time of the last taken bytes
     failing_since: float | None = None
+    held: bool = False  #: a guard was told that there is no room for it
+    hurried: bool = False  #: it is being left for good: what cannot be stored in time is lost
     failure: CrucibleError | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)  #: all stored, or failed
     failed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -146,11 +158,23 @@ class _Batch:
 class Recorder:
     """Owns the writing task. `run` it in a task group; `open` an intake per sandbox and `close` it after."""
 
-    def __init__(self, db: Database, doorbell: Doorbell, *, batch_seconds: float, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        db: Database,
+        doorbell: Doorbell,
+        *,
+        batch_seconds: float,
+        patience_seconds: float,
+        reserve_bytes: int = 0,
+        guard: Guard | None = None,
+    ) -> None:
+        """No output goes into the last `reserve_bytes` of the disk. Without a `guard` no room is as any trouble."""
         self._db = db
         self._doorbell = doorbell
         self._batch_seconds = batch_seconds
         self._patience_seconds = patience_seconds
+        self._reserve_bytes = reserve_bytes
+        self.guard = guard
         self._intakes: set[Intake] = set()
         self._wake = asyncio.Event()
         self._pressing = asyncio.Event()
@@ -173,9 +197,16 @@ class Recorder:
         self._intakes.add(intake)
         return intake
 
-    async def close(self, intake: Intake) -> None:
-        """Store what is left, unfinished lines included. Raises what storing raised."""
+    def has_room(self) -> bool:
+        return self._no_room() is None
+
+    async def close(self, intake: Intake, *, hurried: bool = False) -> None:
+        """Store what is left, unfinished lines included. Raises what storing raised.
+
+        Waits for room as long as it takes, unless `hurried`.
+        """
         try:
+            intake.hurried = hurried
             intake.relay = None
             intake.flush()
             if intake.waiting and intake.failure is None:
@@ -233,6 +264,10 @@ class Recorder:
 
     async def _write(self, batches: Sequence[_Batch]) -> bool:
         """Whether all of it is stored."""
+        if (full := self._no_room()) is not None:
+            for batch in batches:
+                self._not_stored(batch, full)
+            return False
         try:
             await output.append_many(self._db, {batch.intake.run: (batch.lines, batch.position) for batch in batches})
         except CrucibleError as error:
@@ -253,10 +288,22 @@ class Recorder:
                 self._stored(batch)
         return stored
 
+    def _no_room(self) -> FullDisk | None:
+        free = self._db.free_bytes()
+        if free is None or free >= self._reserve_bytes:
+            return None
+        return FullDisk(
+            f"only {free} bytes are free on the disk of the record; the last {self._reserve_bytes} are kept for alerts,"
+            " stops and ends. Free space there."
+        )
+
     def _stored(self, batch: _Batch) -> None:
         intake = batch.intake
         intake.stored = batch.position.offset
         intake.failing_since = None
+        if intake.held and self.guard is not None:
+            intake.held = False
+            self.guard.room(intake.run)
         if intake.relay is not None:
             intake.relay.acknowledge(intake.stored)
         if not intake.waiting:
@@ -275,7 +322,13 @@ class Recorder:
         now = time.monotonic()
         if intake.failing_since is None:
             intake.failing_since = now
-        if now - intake.failing_since > self._patience_seconds:
+        if now - intake.failing_since <= self._patience_seconds:
+            return
+        if isinstance(error, FullDisk) and self.guard is not None and not intake.hurried:
+            if not intake.held:
+                intake.held = True
+                self.guard.full(intake.run, error)
+        else:
             intake.failure = error
             intake.room.set()
             intake.failed.set()

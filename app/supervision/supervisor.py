@@ -20,6 +20,7 @@ from app.supervision.alerting import Alerting
 from app.supervision.attempt import Attempt, setup_image_of
 from app.supervision.doorbell import Doorbell
 from app.supervision.engine_watch import EngineStatus, EngineWatch
+from app.supervision.full_disk import FullDiskGuard
 from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun, StopRequest
 from app.supervision.reconcile import Found, Reconciler
@@ -50,7 +51,11 @@ class Supervisor:
         self._db = db
         self._settings = settings
         self._recorder = Recorder(
-            db, doorbell, batch_seconds=settings.batch_seconds, patience_seconds=settings.patience_seconds
+            db,
+            doorbell,
+            batch_seconds=settings.batch_seconds,
+            patience_seconds=settings.patience_seconds,
+            reserve_bytes=settings.disk_reserve_bytes,
         )
         self._usage = UsageLog(db, doorbell)
         self._shop = Workshop(
@@ -89,6 +94,14 @@ class Supervisor:
         self._held = await hold.current(self._db) is not None
         self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._alerting = Alerting(db=self._db, doorbell=self.doorbell, group=self._group, hands=self)
+        self._guard = self._recorder.guard = FullDiskGuard(
+            db=self._db,
+            doorbell=self.doorbell,
+            group=self._group,
+            hands=self,
+            lives=self._shop.lives,
+            policy=self._settings.full_disk,
+        )
         for name, endless in (
             ("recorder", self._recorder.run()),
             ("usage", self._usage.run()),
@@ -106,6 +119,7 @@ class Supervisor:
         else:
             await self._stop_for_shutdown()
         await self._lane.close()
+        self._guard.close()
         # Only now: runs that end still need the recorder.
         for task in self._background:
             task.cancel()
@@ -286,6 +300,8 @@ class Supervisor:
         live = self._shop.lives.get(run)
         if live is None or live.agent_sandbox is None or live.stop is not None:
             raise Conflict(f"run {run} has no agent at work that could be frozen")
+        if live.frozen:
+            live.frozen_by = actor  # From now on it is theirs to let go.
         async with live.freezing:
             if live.frozen:
                 return
@@ -296,28 +312,39 @@ class Supervisor:
             except SandboxError as error:
                 raise Conflict(f"run {run} could not be frozen: {error}") from error
             live.thawed.clear()
-            await runs.transition(self._db, run, RunState.RUNNING, RunState.FROZEN, at=time.time())
-            await events.append(self._db, run, RunFroze(actor=actor, text=text), at=time.time())
-            await audit.append(
-                self._db, at=time.time(), actor=actor, action="run.freeze", subject=f"run {run}", detail=text
+            live.frozen_by = actor
+            await self._record_move(run, RunState.RUNNING, RunState.FROZEN, RunFroze(actor=actor, text=text))
+            await until_recorded(
+                lambda: audit.append(
+                    self._db, at=time.time(), actor=actor, action="run.freeze", subject=f"run {run}", detail=text
+                )
             )
         self.doorbell.ring(run)
 
-    async def thaw(self, run: int, *, actor: str) -> None:
-        """Let a frozen agent go on. Raises `Conflict` when it is not frozen."""
+    async def thaw(self, run: int, *, actor: str, frozen_by: str | None = None) -> None:
+        """Let a frozen agent go on. Raises `Conflict` when it is not frozen, or by another than `frozen_by` says."""
         live = self._shop.lives.get(run)
         if live is None or live.agent_sandbox is None or not live.frozen or live.stop is not None:
             raise Conflict(f"run {run} is not frozen")
         async with live.freezing:
+            if frozen_by not in (None, live.frozen_by):
+                raise Conflict(f"run {run} stands still for {live.frozen_by or 'nobody'}, not for {frozen_by}")
             try:
                 await self._shop.driver.thaw(live.agent_sandbox)
             except SandboxError as error:
                 raise Conflict(f"run {run} could not be thawed: {error}") from error
             live.thawed.set()
-            await runs.transition(self._db, run, RunState.FROZEN, RunState.RUNNING, at=time.time())
-            await events.append(self._db, run, RunThawed(actor=actor), at=time.time())
-            await audit.append(self._db, at=time.time(), actor=actor, action="run.thaw", subject=f"run {run}")
+            live.frozen_by = ""
+            await self._record_move(run, RunState.FROZEN, RunState.RUNNING, RunThawed(actor=actor))
+            await until_recorded(
+                lambda: audit.append(self._db, at=time.time(), actor=actor, action="run.thaw", subject=f"run {run}")
+            )
         self.doorbell.ring(run)
+
+    async def _record_move(self, run: int, before: RunState, after: RunState, event: RunFroze | RunThawed) -> None:
+        """What was done to a run reaches its record, also on a disk that is full for a while."""
+        await until_recorded(lambda: runs.transition(self._db, run, before, after, at=time.time()))
+        await until_recorded(lambda: events.append(self._db, run, event, at=time.time()))
 
     # -- the queue
 
@@ -435,6 +462,7 @@ class Supervisor:
         if status.reachable and not self._reconciled:
             for found in await self._reconciler.at_start():
                 self._take(found.live, adopt=found)
+                self._guard.adopted(found.live, self._recorder.has_room)
             self._reconciled = True
         self._queue_changed()
 

@@ -8,10 +8,14 @@ import sqlite3
 
 from sqlalchemy import text
 
-from app.domain.events import OutputLost
-from app.domain.runs import Outcome
-from app.store import events, output, runs
+from app.domain.events import OutputLost, RunFroze, RunThawed
+from app.domain.runs import Outcome, RunState
+from app.domain.stops import StopKind, StopReason, StopSource
+from app.store import alerts, events, output, runs
+from app.supervision.live_run import LiveRun
 from sandbox_runner.driver import Stream
+from sandbox_runner.fake_driver import FakeEngine
+from sandbox_runner.fake_sandbox import State
 from tests.integration.supervision.conftest import House, OpenHouse, knobs
 
 TICKS = tuple((0.02, Stream.STDOUT, b"tick %d\n" % number) for number in range(100))
@@ -43,29 +47,151 @@ async def room(house: House, pages: int | None) -> None:
         await connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
 
 
-async def test_a_full_disk_breaks_the_run_that_fills_it_and_what_was_stored_stays_readable(
+NOISE = tuple((0.005, Stream.STDOUT, os.urandom(4000).replace(b"\n", b" ") + b"\n") for _ in range(400))
+
+
+async def all_of(house: House, run: int) -> list[bytes]:
+    return [line.data + b"\n" for line in await output.read(house.db, run, after=0, limit=5000)]
+
+
+async def the_agent_stands_still(house: House) -> None:
+    async def still() -> bool:
+        return any(box.state is State.FROZEN for box in house.driver.engine.sandboxes.values())
+
+    await house.until_true(still, within=30)
+
+
+async def test_a_full_disk_has_the_agent_stand_still_until_there_is_room_and_nothing_is_lost(
     open_house: OpenHouse,
 ) -> None:
-    noise = tuple((0.02, Stream.STDOUT, os.urandom(4000).replace(b"\n", b" ") + b"\n") for _ in range(400))
-    async with open_house(knobs(lines=noise), patience_seconds=1.0) as house:
+    async with open_house(knobs(lines=NOISE), patience_seconds=0.5) as house:
         (run,) = await house.submit()
         await house.until(run.id, lambda found: found.lines >= 1)
         await room(house, 60)
-        await asyncio.sleep(3.0)
-        stored = (await runs.get(house.db, run.id)).lines
-        assert 0 < stored < 400
+        await the_agent_stands_still(house)
+        stored = await all_of(house, run.id)
+        assert 0 < len(stored) < 400
+        assert stored == [data for _, _, data in NOISE[: len(stored)]]
         await room(house, None)
         ended = await house.until_ended(run.id, within=40)
 
-        assert ended.outcome is Outcome.BROKEN
-        assert "disk" in ended.detail
-        lines = await output.read(house.db, run.id, after=0, limit=5000)
-        assert len(lines) == ended.lines >= stored
-        assert [line.data + b"\n" for line in lines] == [data for _, _, data in noise[: ended.lines]]
+        assert ended.outcome is Outcome.SUCCEEDED
+        assert await all_of(house, run.id) == [data for _, _, data in NOISE]
+        (alert,) = await alerts.select(house.db, run=run.id)
+        assert (alert.finding.rule, alert.action) == ("full-disk", "froze")
+        assert "disk is full" in alert.finding.quote
+        told = [each.event for each in await events.read(house.db, run.id)]
+        assert [type(each).__name__ for each in told if isinstance(each, RunFroze | RunThawed)] == [
+            "RunFroze",
+            "RunThawed",
+        ]
+        assert not [each for each in told if isinstance(each, OutputLost)]
+
+
+async def test_an_agent_that_a_person_froze_too_is_not_let_go_by_the_room_on_the_disk(open_house: OpenHouse) -> None:
+    async with open_house(knobs(lines=NOISE), patience_seconds=0.5) as house:
+        (run,) = await house.submit()
+        await house.until(run.id, lambda found: found.lines >= 1)
+        await room(house, 60)
+        await the_agent_stands_still(house)
+        live = house.supervisor._shop.lives[run.id]
+        # The first freeze waits to be recorded; the second says only whose it is.
+        person = asyncio.create_task(house.supervisor.freeze(run.id, actor="ada"))
+        await room(house, None)
+        await person
+        await house.until_true(lambda: _alerted(house, run.id))
+        assert live.frozen
+        await house.supervisor.thaw(run.id, actor="ada")
+
+        assert (await house.until_ended(run.id, within=40)).outcome is Outcome.SUCCEEDED
+
+
+async def _alerted(house: House, run: int) -> bool:
+    return bool(await alerts.select(house.db, run=run))
+
+
+async def test_with_the_policy_stop_a_full_disk_ends_the_run_and_what_was_not_stored_is_counted(
+    open_house: OpenHouse,
+) -> None:
+    async with open_house(knobs(lines=NOISE), patience_seconds=0.5, full_disk="stop") as house:
+        (run,) = await house.submit()
+        await house.until(run.id, lambda found: found.lines >= 1)
+        await room(house, 60)
+        live = house.supervisor._shop.lives[run.id]
+        await house.until_true(lambda: _gave_up(live), within=30)
+        await room(house, None)
+        ended = await house.until_ended(run.id, within=40)
+
+        assert ended.outcome is Outcome.STOPPED
+        assert "full-disk" in ended.detail
+        lines = await all_of(house, run.id)
+        assert len(lines) == ended.lines
+        assert lines == [data for _, _, data in NOISE[: ended.lines]]
         told = [each.event for each in await events.read(house.db, run.id)]
         (lost,) = [event for event in told if isinstance(event, OutputLost)]
         assert lost.bytes > 0
-        assert await house.driver.list_owned() == []
+        (alert,) = await alerts.select(house.db, run=run.id)
+        assert alert.action == "stopped"
         house.driver.knobs = knobs(lines=())
         (after,) = await house.submit()
         assert (await house.until_ended(after.id)).outcome is Outcome.SUCCEEDED
+
+
+async def _gave_up(live: LiveRun) -> bool:
+    return live.lost_bytes > 0
+
+
+async def _dead(house: House) -> bool:
+    agents = [box for box in house.driver.engine.sandboxes.values() if box.handle.role == "agent"]
+    return bool(agents) and not any(box.alive for box in agents)
+
+
+async def test_a_run_can_be_stopped_while_it_waits_for_room_and_the_server_shut_down(open_house: OpenHouse) -> None:
+    async with open_house(knobs(lines=NOISE), patience_seconds=0.5) as house:
+        (run,) = await house.submit()
+        await house.until(run.id, lambda found: found.lines >= 1)
+        await room(house, 60)
+        await the_agent_stands_still(house)
+        reason = StopReason(source=StopSource.OPERATOR, actor="ada", text="", path="test")
+        stopping = asyncio.create_task(house.supervisor.stop(run.id, kind=StopKind.STOP, reason=reason, wait=True))
+        await house.until_true(lambda: _dead(house), within=30)
+        await room(house, None)
+        await stopping
+
+        assert (await house.until_ended(run.id, within=40)).outcome is Outcome.STOPPED
+
+
+async def test_a_server_whose_disk_is_full_can_be_shut_down(open_house: OpenHouse) -> None:
+    engine = FakeEngine()
+    async with open_house(knobs(lines=NOISE), engine=engine, patience_seconds=0.3, leave_running=True) as house:
+        (run,) = await house.submit()
+        await house.until(run.id, lambda found: found.lines >= 1)
+        await room(house, 60)
+        await the_agent_stands_still(house)
+    await engine.close()
+
+
+async def test_no_output_is_stored_into_what_is_kept_for_alerts_and_stops(open_house: OpenHouse) -> None:
+    async with open_house(knobs(lines=NOISE), patience_seconds=0.3, disk_reserve_bytes=2**62) as house:
+        (run,) = await house.submit()
+        await house.until_true(lambda: _alerted(house, run.id), within=30)
+        assert (await runs.get(house.db, run.id)).lines == 0
+        reason = StopReason(source=StopSource.OPERATOR, actor="ada", text="", path="test")
+        await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=reason, wait=True)
+
+        assert (await house.until_ended(run.id)).outcome is Outcome.STOPPED
+
+
+async def test_a_run_that_stood_still_for_want_of_room_goes_on_under_the_next_server(open_house: OpenHouse) -> None:
+    engine = FakeEngine()
+    async with open_house(knobs(lines=NOISE), engine=engine, patience_seconds=0.3, leave_running=True) as house:
+        (run,) = await house.submit()
+        await house.until(run.id, lambda found: found.lines >= 1)
+        house.supervisor._recorder._reserve_bytes = 2**62  # more than any disk has
+        await house.until(run.id, lambda found: found.state is RunState.FROZEN)
+    async with open_house(knobs(lines=NOISE), engine=engine) as house:
+        ended = await house.until_ended(run.id, within=40)
+
+        assert ended.outcome is Outcome.SUCCEEDED
+        assert await all_of(house, run.id) == [data for _, _, data in NOISE]
+    await engine.close()
