@@ -1,22 +1,29 @@
 // What a page does by itself: one stream in, the page up to date. Every page works without this file.
-import { banner, heardFrame, refresh, say, showState, startChrome, textBanner } from "./live/chrome.js";
+import { banner, heardFrame, refresh, say, showBehind, showState, startChrome, textBanner } from "./live/chrome.js";
 import { heardTime, serverNow, startClock } from "./live/clock.js";
+import { cue, startCues } from "./live/cues.js";
 import { startForm } from "./live/form.js";
 import { startKeys } from "./live/keys.js";
 import { Line } from "./live/line.js";
 import { morph } from "./live/morph.js";
 import { reapply, startStop } from "./live/stop.js";
+import { Tally } from "./live/tally.js";
+import { outdated, reloadUnseen } from "./live/version.js";
 import { Wall } from "./live/wall.js";
 import { Watched } from "./live/watched.js";
 
 startClock();
 startChrome();
 startStop();
+startCues();
 
 const { stream: followed, version, worker } = document.body.dataset;
-const wall = document.getElementById("wall") ? new Wall(document.getElementById("wall")) : null;
+let line = null;
+const wall = document.getElementById("wall") ? new Wall(document.getElementById("wall"), (query) => line?.follow(query)) : null;
 const watched = new Map([...document.querySelectorAll("[data-cursor]")].map((root) => [root.dataset.run, new Watched(root)]));
-startKeys(() => watched.values().next().value ?? {});
+const tallies = new Map([...watched].map(([run, { cursor }]) => [run, new Tally(run, Number(cursor.split(".")[1]))]));
+showBehind(() => Math.max(0, ...[...tallies.values()].map((tally) => tally.behind)));
+startKeys(() => watched.values().next().value ?? { wall });
 const form = document.getElementById("new");
 if (form) startForm(form);
 
@@ -24,15 +31,16 @@ if (form) startForm(form);
 const frames = {
   hello({ now, version: theirs }) {
     heardTime(now);
-    wall?.hello();
-    if (theirs && theirs !== version) {
-      banner("version", textBanner(`The server is now version ${theirs}; this page is from ${version}.`, { href: location.href, text: "Reload" }));
-    }
+    if (theirs && theirs !== version) outdated(theirs);
   },
   hb({ now }) {
     heardTime(now);
   },
-  lines: (data) => watched.get(String(data.run))?.lines(data),
+  lines(data) {
+    watched.get(String(data.run))?.lines(data);
+    tallies.get(String(data.run))?.lines(data.lines);
+  },
+  tally: (data) => tallies.get(String(data.run))?.account(data),
   usage: (data) => watched.get(String(data.run))?.usage(data),
   panel: (data) => watched.get(String(data.run))?.panel(data),
   alerts: (data) => watched.get(String(data.run))?.alerts(data),
@@ -41,10 +49,12 @@ const frames = {
     const before = strip.textContent;
     reapply(morph(strip, html));
     refresh();
+    cue(strip);
     if (strip.textContent !== before) follow();
   },
+  sight: (data) => wall?.sight(data),
   card: (data) => wall?.card(data),
-  gone: (data) => wall?.gone(data),
+  tools: (data) => wall?.tools(data),
   queue: (data) => wall?.queue(data),
   eof() {},
   bye({ why }) {
@@ -63,8 +73,8 @@ function follow() {
 }
 
 if (followed) {
-  const line = new Line({
-    topics: { runs: Object.fromEntries([...watched.values()].map(({ run, cursor }) => [run, cursor])), wall: wall !== null },
+  line = new Line({
+    topics: { runs: Object.fromEntries([...watched.values()].map(({ run, cursor }) => [run, cursor])), wall: wall?.query ?? "", csrf: document.querySelector("#act [name=csrf]")?.value },
     worker,
     onFrame(event, data) {
       if (typeof data.now === "number") heardFrame(data.now);
@@ -80,7 +90,11 @@ if (followed) {
     },
   });
   addEventListener("online", () => line.hurry());
-  document.addEventListener("visibilitychange", () => document.hidden || line.hurry());
+  document.addEventListener("visibilitychange", () => {
+    line.seen(!document.hidden);
+    if (document.hidden) reloadUnseen();
+    else line.hurry();
+  });
   addEventListener("pagehide", () => line.leave()); // frees the connection for the next page at once
   addEventListener("pageshow", (event) => event.persisted && location.reload());
 } else {

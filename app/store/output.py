@@ -19,7 +19,7 @@ from app.store.appending import store_lines
 from app.store.database import Database
 from app.store.export import raw, rendered
 from app.store.lines import StoredLine
-from app.store.reading import line_at, read, tail
+from app.store.reading import last_lines, line_at, read, tail
 from app.store.whole import whole
 
 _PENDING = struct.Struct("<BI")
@@ -141,6 +141,7 @@ __all__ = [
     "StoredLine",
     "append",
     "append_many",
+    "last_lines",
     "line_at",
     "position",
     "raw",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -43,6 +43,24 @@ async def read(
         rows = (await connection.execute(query)).all()
     lines = await _decoded(rows, after, limit)
     return lines if most_bytes is None else _cut(lines, most_bytes)
+
+
+@whole
+async def last_lines(db: Database, runs: Collection[int]) -> Mapping[int, StoredLine]:
+    """The newest line of each of these runs. A run that printed nothing is no key."""
+    table, progress = tables.output_chunks, tables.progress
+    query = (
+        select(table)
+        .join(progress, (progress.c.run == table.c.run) & (progress.c.lines == table.c.last_line))
+        .where(table.c.run.in_(runs))
+    )
+    async with db.reading() as connection:
+        rows = (await connection.execute(query)).all()
+
+    def ends() -> dict[int, StoredLine]:
+        return {row.run: lines_of([row], row.last_line - 1, 1)[-1] for row in rows}
+
+    return await asyncio.to_thread(ends) if sum(row.raw_bytes for row in rows) > OFF_LOOP else ends()
 
 
 @whole

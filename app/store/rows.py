@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, func, null, select
 
 from app.domain.limits import RunLimits
 from app.domain.runs import Evaluation, EvaluationRequest, Outcome, Phase, PlannedRun, Policy, Run, RunState
@@ -14,6 +14,15 @@ from app.domain.scores import Score, ScoreStatus
 from app.store.tables import evaluations, progress, runs
 
 RUNS: Select[Any] = select(runs, progress.c.lines, progress.c.bytes).join(progress, progress.c.run == runs.c.id)
+
+#: The same without what may be long: `instructions` and `submission` are None.
+NARROW_RUNS: Select[Any] = select(
+    *(column for column in runs.c if column.name not in {"instructions", "submission"}),
+    null().label("instructions"),
+    null().label("submission"),
+    progress.c.lines,
+    progress.c.bytes,
+).join(progress, progress.c.run == runs.c.id)
 
 EVALUATIONS: Select[Any] = select(
     evaluations,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
@@ -72,6 +72,17 @@ async def of_run(db: Database, run: int) -> list[Receipt]:
     query = select(tables.receipts).where(tables.receipts.c.run == run).order_by(tables.receipts.c.id)
     async with db.reading() as connection:
         return [_receipt(row) for row in await connection.execute(query)]
+
+
+@whole
+async def of_runs(db: Database, runs: Collection[int]) -> Mapping[int, list[Receipt]]:
+    """`of_run` for many. A run without any is no key."""
+    query = select(tables.receipts).where(tables.receipts.c.run.in_(runs)).order_by(tables.receipts.c.id)
+    found: dict[int, list[Receipt]] = {}
+    async with db.reading() as connection:
+        for row in await connection.execute(query):
+            found.setdefault(row.run, []).append(_receipt(row))
+    return found
 
 
 @whole

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, cast, func, insert, select
+from sqlalchemy import ColumnElement, Integer, ScalarSelect, and_, cast, func, insert, or_, select
 
 from app.store import tables
 from app.store.database import Database
@@ -15,6 +16,8 @@ from app.store.whole import whole
 
 #: Most points `read_folded` answers.
 MOST_POINTS = 4000
+#: Runs of one statement: SQLite bounds the depth of a condition.
+_RUNS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,36 @@ async def last(db: Database, run: int, count: int, *, until: float | None = None
         points = [_point(row) for row in await connection.execute(query)]
     points.reverse()
     return points
+
+
+@whole
+async def newest(db: Database, after: Mapping[int, int], count: int) -> Mapping[int, list[UsagePoint]]:
+    """Of each run the points with a seq above the one given, at most its newest `count`, in order of time.
+
+    A run without any is no key.
+    """
+    table = tables.usage_points
+    found: dict[int, list[UsagePoint]] = {}
+    async with db.reading() as connection:
+        for some in _portions(after):
+            last = {run: _last_seq(run) for run, _ in some}
+            ends = (await connection.execute(select(*(end.label(f"run{run}") for run, end in last.items())))).one()
+            first = {run: max(seq, (getattr(ends, f"run{run}") or 0) - count) for run, seq in some}
+            wanted = or_(*(and_(table.c.run == run, table.c.seq > seq) for run, seq in first.items()))
+            for row in await connection.execute(select(table).where(wanted).order_by(table.c.run, table.c.seq)):
+                found.setdefault(row.run, []).append(_point(row))
+    return found
+
+
+def _portions(after: Mapping[int, int]) -> Iterator[list[tuple[int, int]]]:
+    items = iter(after.items())
+    while some := list(islice(items, _RUNS_AT_ONCE)):
+        yield some
+
+
+def _last_seq(run: int) -> ScalarSelect[Any]:
+    table = tables.usage_points.c
+    return select(func.max(table.seq)).where(table.run == run).scalar_subquery()
 
 
 @whole

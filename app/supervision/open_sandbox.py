@@ -194,6 +194,7 @@ class OpenSandbox:
     async def _note_loss(self, lost: int, why: str) -> None:
         if lost:
             await events.append(self.db, self.live.id, OutputLost(bytes=lost, why=why), at=time.time())
+            self.intake.noted += lost
 
     async def _relayed(self) -> AsyncGenerator[Relayed, None]:
         """What the keeper relays, each byte once, over as many connections as it takes."""

@@ -49,7 +49,7 @@ class Account:
     """What a run's keeper says it printed, to hold against what is stored. A compromised keeper can only say less."""
 
     printed: int  #: bytes of output that should be stored: all there was, what was cut at a limit left out
-    cut: int  #: bytes this sandbox printed beyond a limit
+    cut: int  #: bytes this sandbox printed beyond a limit, as far as no `OutputLost` tells of them yet
     printed_at: float  #: the keeper's time (unix seconds) of the newest output that arrived; 0: none yet
     failing_since: float | None  #: monotonic; since when it cannot be stored
     connected: bool  #: whether the keeper is heard
@@ -72,6 +72,7 @@ class Intake:
     before: int = 0  #: bytes of the run's output that were printed before this intake and are stored
     aside: int = 0  #: relayed since it was opened and no output: results, notices
     cut: int = 0  #: printed and not to be stored: beyond its limit
+    noted: int = 0  #: of these, what the run's record says already
     produced: int = 0  #: what the keeper said last; from `relay` while there is one
     opened_at: int = 0  #: the offset it began with
     printed_at: float = 0.0  #: the keeper's time of the newest taken output
@@ -137,7 +138,7 @@ class Intake:
         made = max(self.produced, self.offset) - self.opened_at
         return Account(
             printed=self.before + made - self.aside - self.cut,
-            cut=self.cut,
+            cut=self.cut - self.noted,
             printed_at=self.printed_at,
             failing_since=self.failing_since,
             connected=self.relay is not None,

@@ -28,11 +28,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from markupsafe import Markup
+
 from app.web.parts import (
     AgentView,
     AlertView,
     AuditEntryView,
     Check,
+    Chip,
     EngineView,
     EvaluationView,
     EventView,
@@ -48,6 +51,7 @@ from app.web.parts import (
     SuiteView,
     TaskResult,
     TokenView,
+    WatcherView,
 )
 from app.web.views.usage import UsageRow
 
@@ -67,16 +71,21 @@ class Strip:
     hold: HoldView | None
     alerts_open: int  #: counted up to 200
     alerts_worst: str  #: "" or the worst open severity
+    grave: int  #: id of the newest open alert that is high or critical; 0 without any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """fragments/card.html: one run on the wall. Frame `card`. The root element has id="run-<id>" and data-rank."""
+    """fragments/card.html: one run on the wall. Frame `card`. The root element has id="run-<id>"."""
 
     template: ClassVar[str] = "fragments/card.html"
 
     run: RunView
+    actor: str  #: who asked for it
     rank: int  #: lower is nearer to the top
+    why: str  #: why it needs attention; "" when all is normal
+    near: tuple[str, ...]  #: limits that are nearly used up: "memory at 94%"
+    idle_since: float | None  #: of a running one: its last line, or its start
     cpu: tuple[float, ...]  #: up to 60 points, as a fraction of the run's CPUs
     memory: tuple[float, ...]  #: up to 60 points, as a fraction of the memory limit
     cpu_now: float | None  #: cores
@@ -89,6 +98,23 @@ class Card:
     alerts_open: int
     worst: str  #: "" or the worst open severity
     receipt: ReceiptView | None  #: the latest stop
+    watchers: tuple[WatcherView, ...] = ()  #: who has it open
+    words: bool = True  #: False: what the agent wrote is left out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WallTools:
+    """fragments/wall_tools.html: states and counts to choose from. Frame `tools`. Root element id="wall-tools"."""
+
+    template: ClassVar[str] = "fragments/wall_tools.html"
+
+    chips: tuple[Chip, ...]
+    attention: Chip
+    states: tuple[str, ...]  #: chosen, for the form beside it
+    shown: int
+    total: int
+    filtered: bool
+    clear: str  #: the address without filters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +143,8 @@ class Panel:
     events: tuple[EventView, ...]  #: newest first, at most 200
     lost_bytes: int  #: printed and not stored; must be 0
     commands: tuple[str, ...]  #: other ways to stop it, to copy: "crucible stop 42"
+    watchers: tuple[WatcherView, ...]  #: who has it open and in sight
+    printed: int | None  #: bytes its keeper says it printed, lost ones included; None when nobody counted
     at: float | None = None  #: it shows the run as it was then; None: as it is
 
 
@@ -154,15 +182,37 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WallForm:
+    """What is chosen, and what there is to choose from. Inputs: q, suite, agent, model, mine, sort."""
+
+    q: str
+    suite: str
+    agent: str
+    model: str
+    mine: bool
+    attention: bool
+    sort: str
+    suites: tuple[str, ...]
+    agents: tuple[str, ...]
+    models: tuple[str, ...]
+    sorts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WallPage:
     """pages/wall.html, GET /"""
 
     template: ClassVar[str] = "pages/wall.html"
 
     frame: Frame
-    cards: tuple[Card, ...]  #: by rank; live runs and those that ended in the last minutes
+    cards: tuple[Markup, ...]  #: fragments of `Card`, those that are wanted, in order
+    dense: bool  #: many: small cards
+    tools: WallTools
+    form: WallForm
+    words: bool  #: whether what agents write is shown
     queue: Queue
-    stream: str  #: "/stream?wall=1&after=…"
+    wall: str  #: the query, as the stream is asked for it
+    stream: str  #: "/stream?wall=…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

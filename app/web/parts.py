@@ -87,6 +87,24 @@ class ReceiptView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatcherView:
+    """Someone who has a run open and in sight now."""
+
+    name: str
+    sessions: int  #: signed-in browsers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chip:
+    """A choice that is a link: what it would show, and whether it is chosen."""
+
+    label: str
+    count: int
+    href: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertView:
     id: int
     run: int

@@ -30,7 +30,9 @@ from app.web.pages import (
 from app.web.static import Static
 
 TABLE: tuple[BaseRoute, ...] = (
-    person("GET", "/", wall.wall),
+    person("GET", "/", wall.wall),  # ?state=, suite=, agent=, model=, q=, attention=1, mine=1, sort=
+    person("POST", "/words", wall.set_words),  # words=shown or hidden, next
+    person("POST", "/stream/seen", streams.seen),  # stream, run (many)
     person("GET", "/new", new.form),  # ?suite=, task=, agent= fill it in
     person("POST", "/evaluations", new.submit),
     person("GET", "/evaluations", evaluations.index),  # ?before=
@@ -69,7 +71,7 @@ TABLE: tuple[BaseRoute, ...] = (
     anyone("GET", "/healthz", health.healthz),
     Mount("/static", Static()),
     # one endless answer a page
-    stream("/stream", streams.stream),  # ?run=42&after=, ?wall=1 or ?house=1
+    stream("/stream", streams.stream),  # ?run=42&after=, ?wall= or ?house=1
     # programs, below /api/v1
     program("GET", "/suites", api_suites.suites),
     program("GET", "/agents", api_suites.agents),

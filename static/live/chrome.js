@@ -1,7 +1,8 @@
 // The frame of the page: freshness, messages, copy buttons, the theme. Health of the stream is shown, never assumed.
-import { serverNow } from "./clock.js";
+import { doubtTime, serverNow } from "./clock.js";
 
 const AGE_SHOWN = 3; // seconds without news: the age appears
+const BEHIND_SHOWN = 1; // seconds by which a page may be behind before it says so
 const AGE_OLD = 10; // values lose their colour
 const AGE_STALE = 30; // the page says so everywhere
 
@@ -15,11 +16,17 @@ const WORDS = {
 };
 
 let state = "";
+let behind = () => 0; // seconds by which what is shown is behind what was printed
 let newest = 0; // server time of the newest frame
 
 /** @param {number} at server time of a frame that has just arrived */
 export function heardFrame(at) {
   newest = Math.max(newest, at);
+}
+
+/** @param {() => number} seconds */
+export function showBehind(seconds) {
+  behind = seconds;
 }
 
 export function showState(next) {
@@ -34,14 +41,24 @@ export function refresh() {
   badge.dataset.state = state;
   const age = newest ? Math.max(0, serverNow() - newest) : 0;
   const word = WORDS[state] ?? "";
-  const text = state === "live" && age < AGE_SHOWN ? "live" : newest && age >= 1 ? `${word}, ${age.toFixed(0)} s old` : word;
+  if (state === "live" && age > AGE_SHOWN) doubtTime();
+  const late = state === "live" ? behind() : 0;
+  const fresh = late >= BEHIND_SHOWN ? `behind by ${late.toFixed(1)} s` : "live";
+  const text = state === "live" && age < AGE_SHOWN ? fresh : newest && age >= 1 ? `${word}, ${age.toFixed(0)} s old` : word;
+  badge.toggleAttribute("data-late", late >= BEHIND_SHOWN || (state === "live" && age >= AGE_SHOWN));
   const place = document.getElementById("fresh-text");
   if (place.textContent !== text) place.textContent = text;
   badge.title = newest ? `The newest news is ${age.toFixed(1)} s old. Runs go on whether you watch or not.` : "";
 
   const final = state === "signed-out";
   const look = final || age > AGE_STALE ? "stale" : age > AGE_OLD ? "old" : "";
-  if (document.documentElement.dataset.age !== look) document.documentElement.dataset.age = look;
+  const root = document.documentElement;
+  if (root.dataset.age !== look) root.dataset.age = look;
+  // Colour leaves little by little, from the moment the age is shown to the moment the page is stale.
+  const fade = final ? 1 : Math.min(1, Math.max(0, (age - AGE_SHOWN) / (AGE_STALE - AGE_SHOWN)));
+  root.toggleAttribute("data-fading", fade > 0);
+  root.style.setProperty("--fade", fade.toFixed(2));
+  root.style.setProperty("--age", look && !final ? `"${Math.floor(age)} s old"` : '"old"');
   // A tab in the background says how many alerts are open, or that it knows nothing any more.
   const alerts = Number(document.getElementById("strip")?.dataset.alerts ?? 0);
   const mark = look === "stale" ? "STALE · " : alerts ? `(${alerts}) ` : "";

@@ -12,6 +12,29 @@ export function heardTime(serverNow) {
   sure = true;
 }
 
+let asked = 0; // performance.now() of the last question
+const DOUBTS = 10_000; // ms between two questions
+const COARSE = 2; // seconds: the answer is a whole second, somewhere within the way there and back
+
+/**
+ * Called when the age of the news is in doubt: a clock that was set looks like news that is late. Asks the server what
+ * time it is there; the question has its own way, so what is late on the stream is not late here.
+ */
+export async function doubtTime() {
+  if (performance.now() - asked < DOUBTS) return;
+  asked = performance.now();
+  const from = Date.now() / 1000;
+  try {
+    const answer = await fetch("/healthz", { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(3_000) });
+    const to = Date.now() / 1000;
+    const there = Date.parse(answer.headers.get("date")) / 1000 + 0.5;
+    const found = there - (from + to) / 2;
+    if (Number.isFinite(found) && Math.abs(found - offset) > COARSE + (to - from) / 2) offset = found;
+  } catch {
+    // no answer: the age is what it seems
+  }
+}
+
 export const serverNow = () => Date.now() / 1000 + offset;
 
 /** 64 -> "1 m 04 s": the server's filter `duration`, for seconds that go on. */

@@ -2,8 +2,9 @@
 import { Stream } from "./stream.js";
 
 const FORGOTTEN_AFTER = 150_000; // ms; a hidden page's timers may come once a minute only
-const WALL_FRAMES = new Set(["card", "gone", "queue"]);
-const RUN_FRAMES = new Set(["lines", "usage", "panel", "alerts", "eof", "missing"]);
+const WALL_FRAMES = new Set(["card", "queue"]); // of all walls; those of one say which
+const SEEN_AFTER = 200; // ms in which changes of what is seen gather
+const RUN_FRAMES = new Set(["lines", "usage", "panel", "alerts", "tally", "eof", "missing"]);
 
 /** "3.200.17" and "5.100.17" -> "3.100.17": after this neither of two readers has missed anything. */
 export function earlier(one, other) {
@@ -11,11 +12,20 @@ export function earlier(one, other) {
   return a.map((number, place) => Math.min(number, b[place])).join(".");
 }
 
+function concerns(topics, event, data, run) {
+  if (run !== null) return run in topics.runs;
+  if (data.wall !== undefined) return topics.wall === data.wall;
+  return !WALL_FRAMES.has(event) || Boolean(topics.wall);
+}
+
 export class Hub {
-  #pages = new Map(); // key -> {topics: {runs: {42: "3.200.17"}, wall}, send, heard, waits}
+  #pages = new Map(); // key -> {topics: {runs: {42: "3.200.17"}, wall, csrf}, seen, send, heard, waits}
   #stream = null;
   #state = "connecting";
   #due = 0;
+  #key = ""; // of the stream, as its hello says
+  #told = ""; // the runs it was told are seen
+  #telling = 0;
 
   constructor() {
     setInterval(() => this.#forget(), 30_000);
@@ -25,15 +35,16 @@ export class Hub {
   hear(key, message, send) {
     const page = this.#pages.get(key);
     if (page) page.heard = performance.now();
-    if (message.op === "join") this.#join(key, message.topics, send);
+    if (message.op === "join") this.#join(key, message, send);
+    else if (message.op === "seen") this.#see(key, message.seen);
     else if (message.op === "leave") this.#leave(key);
     else if (message.op === "here") send({ op: page ? "pong" : "lost", state: this.#state });
     else if (message.op === "hurry") this.#stream?.hurry();
   }
 
-  #join(key, topics, send) {
+  #join(key, { topics, seen = true }, send) {
     // It waits: what the stream of before still brings may be further than this page is.
-    this.#pages.set(key, { topics, send, heard: performance.now(), waits: true });
+    this.#pages.set(key, { topics, seen, send, heard: performance.now(), waits: true });
     send({ op: "state", state: this.#state });
     this.#renew();
   }
@@ -41,6 +52,7 @@ export class Hub {
   #leave(key) {
     // What nobody reads any more is left out when the stream is next renewed.
     if (this.#pages.delete(key) && this.#pages.size === 0) this.close();
+    else this.#tellSeen();
   }
 
   close() {
@@ -72,6 +84,32 @@ export class Hub {
     stream.run();
   }
 
+  /** Whether a page is before someone's eyes: one in the background watches nothing. */
+  #see(key, seen) {
+    const page = this.#pages.get(key);
+    if (!page || page.seen === seen) return;
+    page.seen = seen;
+    this.#tellSeen();
+  }
+
+  #seen() {
+    const seen = new Set();
+    for (const page of this.#pages.values()) if (page.seen) for (const run of Object.keys(page.topics.runs)) seen.add(run);
+    return [...seen].sort().join(",");
+  }
+
+  #tellSeen() {
+    this.#telling ||= setTimeout(() => {
+      this.#telling = 0;
+      const seen = this.#seen();
+      const csrf = [...this.#pages.values()].at(-1)?.topics.csrf;
+      if (!this.#key || !csrf || seen === this.#told) return;
+      this.#told = seen;
+      const body = new URLSearchParams([["csrf", csrf], ["stream", this.#key], ...seen.split(",").filter(Boolean).map((run) => ["run", run])]);
+      fetch(new URL("/stream/seen", self.location.href), { method: "POST", body, redirect: "manual" }).catch(() => {}); // the next stream tells it
+    }, SEEN_AFTER);
+  }
+
   #target() {
     const url = new URL("/stream", self.location.href);
     const cursors = new Map();
@@ -85,16 +123,23 @@ export class Hub {
       url.searchParams.append("run", run);
       url.searchParams.append("after", cursor);
     }
-    const wall = [...this.#pages.values()].some(({ topics }) => topics.wall);
-    if (wall) url.searchParams.set("wall", "1");
-    else if (cursors.size === 0) url.searchParams.set("house", "1");
+    const walls = new Set([...this.#pages.values()].map(({ topics }) => topics.wall).filter(Boolean));
+    for (const wall of walls) url.searchParams.append("wall", wall);
+    this.#key = "";
+    this.#told = this.#seen();
+    url.searchParams.set("seen", this.#told);
+    if (walls.size === 0 && cursors.size === 0) url.searchParams.set("house", "1");
     return url;
   }
 
   #spread(event, data, id) {
+    if (event === "hello") {
+      this.#key = data.stream;
+      this.#tellSeen();
+    }
     const run = RUN_FRAMES.has(event) ? String(data.run) : null;
     for (const { topics, send, waits } of this.#pages.values()) {
-      if (waits || (run === null ? WALL_FRAMES.has(event) && !topics.wall : !(run in topics.runs))) continue;
+      if (waits || !concerns(topics, event, data, run)) continue;
       send({ op: "frame", event, data, id });
       if (id && run !== null) topics.runs[run] = id;
     }

@@ -9,7 +9,7 @@ let armed = null; // {button, until}
 
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
 
-function onKey(event, { pane, log, view, search }) {
+function onKey(event, { pane, log, view, search, wall }) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (armed && event.key !== "Shift") {
     const { button, until } = armed;
@@ -33,6 +33,11 @@ function onKey(event, { pane, log, view, search }) {
       return step(1);
     case "k":
       return step(-1);
+    case "ArrowRight":
+    case "ArrowLeft":
+    case "ArrowDown":
+    case "ArrowUp":
+      return arrow(event);
     case "f":
       return log?.follow();
     case "End":
@@ -50,9 +55,10 @@ function onKey(event, { pane, log, view, search }) {
     case "p":
       return search?.step(-1);
     case "/":
-      if (search) {
+      if (search ?? wall) {
         event.preventDefault();
-        search.focus();
+        if (search) search.focus();
+        else wall.search();
       }
       return undefined;
     case "Home":
@@ -80,6 +86,27 @@ function step(by) {
   const next = links[Math.min(links.length - 1, Math.max(0, here < 0 ? 0 : here + by))];
   next.focus();
   next.closest(".card").scrollIntoView({ block: "nearest" });
+}
+
+/** Arrows lead from card to card once one is in focus; before that they scroll as ever. */
+function arrow(event) {
+  const card = document.activeElement?.closest(".card");
+  if (!card) return;
+  event.preventDefault();
+  if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+    step(event.key === "ArrowRight" ? 1 : -1);
+    return;
+  }
+  const down = event.key === "ArrowDown";
+  const here = card.getBoundingClientRect();
+  const middle = (here.left + here.right) / 2;
+  const near = (box) => Math.abs(box.top - here.top) * 10 + Math.abs((box.left + box.right) / 2 - middle);
+  const [next] = [...document.querySelectorAll(".wall .card")]
+    .map((element) => ({ element, box: element.getBoundingClientRect() }))
+    .filter(({ box }) => (down ? box.top > here.top + 1 : box.top < here.top - 1))
+    .sort((a, b) => near(a.box) - near(b.box));
+  next?.element.querySelector(".stretch").focus();
+  next?.element.scrollIntoView({ block: "nearest" });
 }
 
 /** Shift+K names the run; Enter stops it. */

@@ -5,7 +5,7 @@ const PING = 2_000; // ms
 const DEAF_AFTER = 4; // pings without an answer: this way leads nowhere, take the next
 
 export class Line {
-  #topics; // {runs: {42: cursor}, wall}
+  #topics; // {runs: {42: cursor}, wall: the query of its wall or "", csrf}
   #onFrame;
   #onState;
   #ways;
@@ -44,8 +44,19 @@ export class Line {
     this.#join();
   }
 
+  /** Another wall from now on: its frames follow. */
+  follow(wall) {
+    this.#topics = { ...this.#topics, wall };
+    this.#join();
+  }
+
+  /** Whether the page is before someone's eyes. */
+  seen(seen) {
+    this.#link?.post({ op: "seen", seen });
+  }
+
   #join() {
-    this.#link.post({ op: "join", topics: this.#topics });
+    this.#link?.post({ op: "join", topics: this.#topics, seen: !document.hidden });
   }
 
   #next() {

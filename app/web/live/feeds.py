@@ -1,6 +1,7 @@
 """What all readers of the same thing share: it is read from the store and encoded once, however many watch.
 
-A feed is not a task: the reader that comes first after a ring reads for all. A feed lives as long as it has readers.
+A feed is not a task: the reader that comes first after a ring reads for all. A run's feed lives as long as it has
+readers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from app.store.database import Database
 from app.supervision.doorbell import Bell, Doorbell
 from app.supervision.supervisor import Supervisor
 from app.web.live.frames import frame
+from app.web.live.presence import Presence
 from app.web.live.run_feed import RunFeed
 from app.web.live.wall_feed import WallFeed
 from app.web.templates import Pages
@@ -46,10 +48,11 @@ class Feeds:
         self._settings = settings
         self._pages = pages
         self._runs: dict[int, tuple[RunFeed, int]] = {}
-        self._wall: tuple[WallFeed, int] | None = None
+        self._wall: WallFeed | None = None
         self._strip = Strip()
         self._strip_at = 0.0
         self._strip_lock = asyncio.Lock()
+        self.presence = Presence(supervisor.doorbell)
         self.readers = 0
 
     @contextmanager
@@ -77,18 +80,11 @@ class Feeds:
                 del self._runs[run]
                 feed.close()
 
-    @contextmanager
-    def wall(self) -> Iterator[WallFeed]:
-        """The wall's feed, shared likewise."""
-        feed, readers = self._wall or (self._new_wall_feed(), 0)
-        self._wall = feed, readers + 1
-        try:
-            yield feed
-        finally:
-            readers = self._wall[1] - 1
-            self._wall = (feed, readers) if readers else None
-            if not readers:
-                feed.close()
+    def wall(self) -> WallFeed:
+        """The wall's feed, shared likewise. It stays: a page that is loaded finds what the last one left."""
+        if self._wall is None:
+            self._wall = self._new_wall_feed()
+        return self._wall
 
     async def strip(self) -> Strip:
         """The header's live part; at most `STRIP_SECONDS` old."""
@@ -107,7 +103,21 @@ class Feeds:
             raise Unavailable(f"{MOST_READERS} pages watch already; close some and try again")
 
     def _new_run_feed(self, run: int) -> RunFeed:
-        return RunFeed(run, db=self._db, doorbell=self.doorbell, pages=self._pages)
+        return RunFeed(
+            run,
+            db=self._db,
+            doorbell=self.doorbell,
+            pages=self._pages,
+            account=self._supervisor.account,
+            watchers=self.presence.of,
+        )
 
     def _new_wall_feed(self) -> WallFeed:
-        return WallFeed(db=self._db, doorbell=self.doorbell, pages=self._pages, settings=self._settings)
+        return WallFeed(
+            db=self._db,
+            doorbell=self.doorbell,
+            pages=self._pages,
+            settings=self._settings,
+            account=self._supervisor.account,
+            watchers=self.presence.of,
+        )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+import asyncio
+import time
+from dataclasses import dataclass, replace
 
 from app.web.live.frames import Cursor, at, frame
 from app.web.live.run_feed import Head, RunFeed
-from app.web.live.wall_feed import Wall, WallFeed
+from app.web.live.wall_feed import Sight, Wall, WallFeed
+from app.web.wall_query import WallQuery
+
+#: Seconds between two accounts of one run to one reader.
+TALLY_SECONDS = 0.5
 
 
 class RunReader:
@@ -18,6 +23,8 @@ class RunReader:
         self._feed = feed
         self._head: Head | None = None
         self._told_end = False
+        self._tally = b""
+        self._tally_at = 0.0
         self.cursor = cursor
 
     async def look(self, rung: frozenset[int]) -> list[bytes]:
@@ -44,6 +51,16 @@ class RunReader:
             return None
         return at(self.cursor, link.frame)
 
+    def tally(self) -> bytes | None:
+        """What was printed against what is stored, when that changed, at most each `TALLY_SECONDS`."""
+        if self._head is None or time.monotonic() - self._tally_at < TALLY_SECONDS:
+            return None
+        tally = self._feed.tally(self._head)
+        if tally == self._tally:
+            return None
+        self._tally, self._tally_at = tally, time.monotonic()
+        return tally
+
     @property
     def behind(self) -> bool:
         head = self._head or Head()
@@ -60,39 +77,62 @@ class RunReader:
         return self._feed.due_in()
 
 
-class WallReader:
-    """The wall: all cards, then those that change. `in_turn`: a look must not hold up the runs beside it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WallTopic:
+    """A wall that is followed. `key` is the query as the reader wrote it; frames of this wall carry it."""
 
-    def __init__(self, feed: WallFeed, *, in_turn: bool) -> None:
+    key: str
+    query: WallQuery
+
+
+class WallReader:
+    """One wall: which runs it shows in which order, their cards, then what changes of these.
+
+    `in_turn`: a look must not hold up the runs beside it. `words`: with what agents wrote.
+    """
+
+    def __init__(self, feed: WallFeed, topic: WallTopic, *, me: str, words: bool, in_turn: bool) -> None:
         self._feed = feed
+        self._topic = topic
+        self._me = me
+        self._words = words
         self._in_turn = in_turn
         self._put_off = True
         self._sent: dict[int, int] = {}
+        self._order = b""
+        self._tools = b""
         self._queue_seen = -1
 
     async def look(self, rung: frozenset[int]) -> list[bytes]:
-        """The cards this reader has not got in their newest version, those that left, and the queue."""
-        self._put_off = self._put_off or bool(rung)
+        """What this reader has not got: the order, cards in their newest version, the counts and the queue."""
+        self._put_off = self._put_off or bool(rung) or self._feed.due_in() == 0.0
         if self._in_turn and (self._feed.ready_in() > 0 or not self._put_off):
             return []
         self._put_off = False
         wall = await self._feed.look()
-        frames = self._changes(wall)
+        sight = wall.sight(self._topic.key, self._topic.query, self._me)
+        frames = [sight.order] if sight.order != self._order else []
+        frames += await self._cards(wall, sight)
+        frames += [sight.tools] if sight.tools != self._tools else []
+        self._order, self._tools = sight.order, sight.tools
         if wall.queue.version != self._queue_seen:
             self._queue_seen = wall.queue.version
             frames.append(wall.queue.frame)
         return frames
 
     def due_in(self) -> float:
-        return self._feed.ready_in() if self._put_off else math.inf
+        return self._feed.ready_in() if self._put_off else self._feed.due_in()
 
-    def _changes(self, wall: Wall) -> list[bytes]:
-        left = self._sent.keys() - wall.cards.keys()
-        frames = [frame("gone", {"run": run}) for run in left]
-        for run in left:
-            del self._sent[run]
-        for run, sheet in wall.cards.items():
-            if self._sent.get(run) != sheet.version:
-                self._sent[run] = sheet.version
-                frames.append(sheet.frame)
+    async def _cards(self, wall: Wall, sight: Sight) -> list[bytes]:
+        frames = []
+        for run in self._sent.keys() - set(sight.runs):
+            del self._sent[run]  # A card that comes back is sent anew.
+        for run in sight.runs:
+            entry = wall.entries[run]
+            if self._sent.get(run) == entry.version:
+                continue
+            if not entry.is_rendered(words=self._words):
+                await asyncio.sleep(0)  # Hundreds of cards at once must not hold up the loop.
+            self._sent[run] = entry.version
+            frames.append(entry.frame(words=self._words))
         return frames

@@ -7,13 +7,17 @@ import contextlib
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.store import events, output, runs, usage
 from app.store.database import Database
 from app.supervision.doorbell import Doorbell
+from app.supervision.recorder import Account
+from app.web.contexts import Panel
 from app.web.live.frames import frame
 from app.web.live.rung import rung_since
+from app.web.parts import WatcherView
 from app.web.templates import Pages
 from app.web.views.log import fitting, row
 from app.web.views.panel import alerts_of, panel_of
@@ -43,6 +47,9 @@ class Head:
     panel: bytes = b""
     alerts_version: int = 0
     alerts: bytes = b""
+    bytes: int = 0
+    printed: int | None = None  #: as the record has it, lost bytes included
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +63,21 @@ class Link:
 class RunFeed:
     """Shared by all readers of one run. Raises `NotFound` from `look` when there is no such run."""
 
-    def __init__(self, run: int, *, db: Database, doorbell: Doorbell, pages: Pages) -> None:
+    def __init__(
+        self,
+        run: int,
+        *,
+        db: Database,
+        doorbell: Doorbell,
+        pages: Pages,
+        account: Callable[[int], Account | None],
+        watchers: Callable[[int], tuple[WatcherView, ...]],
+    ) -> None:
         self._run = run
         self._db = db
         self._pages = pages
+        self._account = account
+        self._watchers = watchers
         self._listening = contextlib.ExitStack()
         self._bell = self._listening.enter_context(doorbell.listen(run))
         self._lock = asyncio.Lock()
@@ -96,10 +114,11 @@ class RunFeed:
         event = await events.last_seq(self._db, self._run)
         newest = await usage.last(self._db, self._run, 1)
         self._panel_due = event == old.event and time.monotonic() - self._panel_at < PANEL_SECONDS
-        html, alerts = old.panel, old.alerts
+        html, alerts, printed, lost = old.panel, old.alerts, old.printed, old.lost
         if not self._panel_due:
             self._panel_at = time.monotonic()
-            html, alerts, event = await self._fragments()
+            html, alerts, event, panel = await self._fragments()
+            printed, lost = panel.printed, panel.lost_bytes
         return Head(
             event=event,
             line=run.lines,
@@ -109,16 +128,34 @@ class RunFeed:
             panel=html,
             alerts_version=old.alerts_version + (alerts != old.alerts),
             alerts=alerts,
+            bytes=run.bytes,
+            printed=printed,
+            lost=lost,
         )
 
-    async def _fragments(self) -> tuple[bytes, bytes, int]:
-        """Panel and alerts, encoded, and the last event they know."""
-        panel, event = await panel_of(self._db, self._run, now=time.time())
+    def tally(self, head: Head) -> bytes:
+        """What its keeper says it printed, what is stored, and how many bytes are known to be lost.
+
+        `printed` counts the lost ones too, and is null when nobody counted; `newest` is when the newest output that
+        has arrived was printed.
+        """
+        account = self._account(self._run)
+        lost = head.lost + (account.cut if account else 0)
+        printed = head.printed if account is None else account.printed + lost
+        newest = account.printed_at if account else 0.0
+        stored = {"stored": head.bytes, "lines": head.line, "lost": lost, "newest": round(newest, 3)}
+        return frame("tally", {"run": self._run, "printed": printed, **stored})
+
+    async def _fragments(self) -> tuple[bytes, bytes, int, Panel]:
+        """Panel and alerts, encoded, the last event they know, and the panel."""
+        watchers, account = self._watchers(self._run), self._account(self._run)
+        panel, event = await panel_of(self._db, self._run, now=time.time(), watchers=watchers, account=account)
         alerts = await alerts_of(self._db, self._run)
         return (
             frame("panel", {"run": self._run, "html": self._pages.render(panel)}),
             frame("alerts", {"run": self._run, "html": self._pages.render(alerts)}),
             event,
+            panel,
         )
 
     async def lines_after(self, line: int) -> Link | None:

@@ -18,8 +18,9 @@ import anyio
 from app.supervision.doorbell import Bell
 from app.web.live.feeds import Feeds
 from app.web.live.frames import Cursor, frame
-from app.web.live.readers import RunReader, WallReader
+from app.web.live.readers import RunReader, WallReader, WallTopic
 from app.web.live.rung import rung_since
+from app.web.live.wall_feed import WallFeed
 
 #: Seconds between heartbeats: named frames, so that a page can tell a silent stream from a dead one.
 BEAT_SECONDS = 2.0
@@ -37,6 +38,10 @@ class Listener:
 
     server: str  #: differs after each start of the server
     version: str
+    name: str = ""  #: whose runs "mine" means
+    session: str = ""  #: "": a program, which watches nothing
+    seen: frozenset[int] | None = None  #: runs that its visible pages show; None: all it asks for
+    words: bool = True  #: whether the wall shows what agents write
     may_read: Callable[[], Awaitable[bool]]
     leaving: anyio.Event = field(default_factory=anyio.Event)
     check_seconds: float = CHECK_SECONDS
@@ -44,15 +49,15 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topics:
-    """What a reader wants: runs, each after a cursor, and the wall. With neither it follows the header alone."""
+    """What a reader wants: runs, each after a cursor, and walls. With neither it follows the header alone."""
 
     runs: Mapping[int, Cursor] = field(default_factory=dict)
-    wall: bool = False
+    walls: tuple[WallTopic, ...] = ()
     missing: tuple[int, ...] = ()  #: runs that it asked for and that are not there
 
     def heard(self) -> tuple[int, ...]:
         """The runs whose rings matter; none: all rings do."""
-        return () if self.wall else tuple(self.runs)
+        return () if self.walls else tuple(self.runs)
 
 
 class _Pulse:
@@ -86,15 +91,30 @@ class _Pulse:
             return frozenset()
 
 
-def hello(listener: Listener) -> bytes:
-    """The first frame. `retry` differs per reader, so that a restart is not followed by a storm."""
-    data = {"server": listener.server, "version": listener.version, "now": round(time.time(), 3)}
+def hello(listener: Listener, key: str = "") -> bytes:
+    """The first frame. `retry` differs per reader, so that a restart is not followed by a storm.
+
+    `key` is this stream's, for telling which runs are seen from now on.
+    """
+    data = {"server": listener.server, "version": listener.version, "now": round(time.time(), 3), "stream": key}
     return frame("hello", data, retry_ms=random.randint(1000, 5000))
 
 
 def bye(why: str) -> bytes:
     """The last frame: "shutdown" (come back soon) or "signed_out"."""
     return frame("bye", {"why": why})
+
+
+def _wall(feed: WallFeed, topic: WallTopic, listener: Listener, in_turn: bool) -> WallReader:
+    return WallReader(feed, topic, me=listener.name, words=listener.words, in_turn=in_turn)
+
+
+def _watching(stack: ExitStack, feeds: Feeds, topics: Topics, listener: Listener) -> str:
+    """Counts the person as a watcher while the stack is open; the key of this stream."""
+    if not listener.session:
+        return ""
+    seen = topics.runs.keys() if listener.seen is None else listener.seen & topics.runs.keys()
+    return stack.enter_context(feeds.presence.watch(session=listener.session, name=listener.name, runs=seen))
 
 
 async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncIterator[bytes]:
@@ -105,8 +125,8 @@ async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncItera
     with ExitStack() as stack:
         bell = stack.enter_context(feeds.stream(*topics.heard()))
         runs = [RunReader(run, stack.enter_context(feeds.run(run)), after) for run, after in topics.runs.items()]
-        wall = WallReader(stack.enter_context(feeds.wall()), in_turn=bool(runs)) if topics.wall else None
-        yield hello(listener)
+        walls = [_wall(feeds.wall(), each, listener, bool(runs)) for each in topics.walls]
+        yield hello(listener, _watching(stack, feeds, topics, listener))
         for run in topics.missing:
             yield frame("missing", {"run": run})
         pulse, strip_seen = _Pulse(listener), -1
@@ -115,8 +135,9 @@ async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncItera
             for reader in runs:
                 for fragment in await reader.look(rung):
                     yield fragment
-            for fragment in await wall.look(rung) if wall else ():
-                yield fragment
+            for wall in walls:
+                for fragment in await wall.look(rung):
+                    yield fragment
             strip = await feeds.strip()
             if strip.version != strip_seen:
                 strip_seen = strip.version
@@ -126,6 +147,8 @@ async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncItera
                     if (news := await reader.next()) is None:
                         break
                     yield news
+                if tally := reader.tally():
+                    yield tally
             if beat := pulse.beat(runs[0].cursor if len(runs) == 1 else None):
                 yield beat
             if not await pulse.may_go_on():
@@ -138,9 +161,9 @@ async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncItera
                 if end := reader.end():
                     yield end
             rung = await pulse.pause(
-                bell, most=min((each.due_in() for each in [*runs, wall] if each), default=math.inf)
+                bell, most=min([*(run.due_in() for run in runs), *(wall.due_in() for wall in walls), math.inf])
             )
-            if not runs and not wall:
+            if not runs and not walls:
                 # Every line of every run rings: the header needs to know a few times a second at most.
                 await asyncio.sleep(STRIP_GATHER_SECONDS)
         yield bye("shutdown")

@@ -37,7 +37,8 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
     charts = await charts_of(db, run, nonce=frame.nonce, until=bar.at)
     until = None
     if bar.at is None:
-        panel, event = await panel_of(db, run_id, now=now)
+        watchers, account = request.state["feeds"].presence.of(run_id), request.state["supervisor"].account(run_id)
+        panel, event = await panel_of(db, run_id, now=now, watchers=watchers, account=account)
         alerts = await alerts_of(db, run_id)
     else:
         was = await as_it_was(db, run, bar.at)

@@ -1,4 +1,4 @@
-"""GET /stream: one endless answer per browser."""
+"""GET /stream: one endless answer per browser. POST /stream/seen: which runs its visible pages show from now on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from app.store import runs
 from app.store.database import Database
 from app.supervision.doorbell import Doorbell
 from app.web.access import Visitor, still_known
-from app.web.asked import number_of
+from app.web.asked import form_of, number_of, text_field
 from app.web.live.frames import Cursor, parse_cursor
+from app.web.live.readers import WallTopic
 from app.web.live.stream import Listener, Topics, frames
 from app.web.state import WebRequest
+from app.web.wall_query import WallQuery, parse_wall
+from app.web.words import shows_words
 
 #: Seconds a reader may take for one frame before it is dropped: without it a stuck one stays for ever.
 SEND_SECONDS = 10.0
 #: Runs of one stream.
 MOST_RUNS = 100
+#: Different walls of one stream.
+MOST_WALLS = 20
+#: The wall without any filter.
+EVERYTHING = "1"
 #: Seconds for the last frame at a shutdown; the server waits for streams a little longer.
 FAREWELL_SECONDS = 1.0
 
@@ -27,7 +34,9 @@ FAREWELL_SECONDS = 1.0
 async def stream(request: WebRequest, visitor: Visitor) -> Response:
     """?run=42 with `after` or Last-Event-ID, ?wall=1, or ?house=1 for the header alone.
 
-    A browser asks once for all its pages: several `run`, each with its own `after`, and `wall` beside them.
+    A browser asks once for all its pages: several `run`, each with its own `after`, and `wall` beside them: "1" for
+    everything, or a query as in the address of the wall. `seen` names the runs that are before someone's eyes, with
+    commas; without it all that are asked for.
     """
     feeds = request.state["feeds"]
     feeds.require_room()
@@ -38,13 +47,13 @@ async def stream(request: WebRequest, visitor: Visitor) -> Response:
 async def topics_of(request: WebRequest) -> Topics:
     """What is asked for. One unknown run is `NotFound`; among other topics it is only missing."""
     query, db = request.query_params, request.state["db"]
-    wall = query.get("wall") == "1"
+    walls = walls_of(query.getlist("wall"))
     asked = [number_of(text, "run", low=1) for text in query.getlist("run")]
-    if not asked and not wall and query.get("house") != "1":
+    if not asked and not walls and query.get("house") != "1":
         raise Refused(
             "neither run, wall nor house is given", where="query", todo="Ask for ?run=42, ?wall=1 or ?house=1."
         )
-    if len(asked) == 1 and not wall:
+    if len(asked) == 1 and not walls:
         await runs.get(db, asked[0])
         return Topics(runs={asked[0]: cursor_of(request)})
     after = query.getlist("after") or [""] * len(asked)
@@ -58,9 +67,32 @@ async def topics_of(request: WebRequest) -> Topics:
     cursors = {run: parse_cursor(text) for run, text in zip(asked, after, strict=True)}
     return Topics(
         runs={run: cursor for run, cursor in cursors.items() if run in there},
-        wall=wall,
+        walls=walls,
         missing=tuple(run for run in asked if run not in there),
     )
+
+
+def walls_of(asked: list[str]) -> tuple[WallTopic, ...]:
+    if len(asked) > MOST_WALLS:
+        raise Refused(f"{len(asked)} times wall", where="wall", todo=f"Ask for at most {MOST_WALLS}.")
+    return tuple(
+        WallTopic(key=key, query=WallQuery() if key == EVERYTHING else parse_wall(key)) for key in dict.fromkeys(asked)
+    )
+
+
+async def seen(request: WebRequest, visitor: Visitor) -> Response:
+    """Fields: stream, the key its hello gave, and `run` for each that is seen. 404 when it is gone."""
+    form = await form_of(request)
+    shown = {number_of(str(run), "run", low=1) for run in form.getlist("run")}
+    changed = request.state["feeds"].presence.see(text_field(form, "stream", limit=100), shown, session=visitor.secret)
+    return Response(status_code=204 if changed else 404)
+
+
+def _seen_at_first(request: WebRequest) -> frozenset[int] | None:
+    text = request.query_params.get("seen")
+    if text is None:
+        return None
+    return frozenset(number_of(each, "seen", low=1) for each in text.split(",") if each)
 
 
 async def _is_there(db: Database, run: int) -> bool:
@@ -89,7 +121,14 @@ def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
         doorbell.ring(next(iter(topics.runs), Doorbell.HOUSE))
 
     listener = Listener(
-        server=f"{state['started_at']:.3f}", version=state["version"], may_read=may_read, leaving=leaving
+        server=f"{state['started_at']:.3f}",
+        version=state["version"],
+        name=visitor.name,
+        session="" if visitor.by_token else visitor.secret,
+        seen=_seen_at_first(request),
+        words=shows_words(request),
+        may_read=may_read,
+        leaving=leaving,
     )
     return EventSourceResponse(
         frames(state["feeds"], topics, listener),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from app.domain.events import Recorded
+from app.domain.events import OutputCounted, Recorded
 from app.domain.runs import Run
 from app.domain.stops import Receipt
 from app.store import alerts, events, runs, stops, usage
 from app.store.database import Database
 from app.store.usage import UsagePoint
+from app.supervision.recorder import Account
 from app.web.contexts import AlertList, Panel
 from app.web.filters import bytes_text, duration_text
-from app.web.parts import LimitView
+from app.web.parts import LimitView, WatcherView
 from app.web.text import visible_block
 from app.web.views.alerts import alert_view
 from app.web.views.events import event_view, lost_bytes, phases
@@ -23,12 +25,20 @@ EVENTS_SHOWN = 200
 _FIRST = 1000
 
 
-async def panel_of(db: Database, run_id: int, *, now: float) -> tuple[Panel, int]:
+async def panel_of(
+    db: Database,
+    run_id: int,
+    *,
+    now: float,
+    watchers: tuple[WatcherView, ...] = (),
+    account: Account | None = None,
+) -> tuple[Panel, int]:
     """The panel and the seq of the last event it knows. Raises `NotFound`."""
     run = await runs.get(db, run_id)
     recorded = await _events(db, run_id)
     receipts = await stops.of_run(db, run_id)
-    panel = panel_from(run, recorded, receipts, await usage.peak(db, run_id), now=now)
+    plain = panel_from(run, recorded, receipts, await usage.peak(db, run_id), now=now)
+    panel = replace(plain, watchers=watchers, printed=_printed(recorded, account))
     return panel, recorded[-1].seq if recorded else 0
 
 
@@ -45,8 +55,18 @@ def panel_from(
         submission=None if run.submission is None else visible_block(run.submission),
         events=tuple(event_view(one) for one in reversed(recorded[-EVENTS_SHOWN:])),
         lost_bytes=lost_bytes(recorded),
+        watchers=(),
+        printed=_printed(recorded, None),
         commands=(f"crucible stop {run.id}", "python -m sandbox_runner kill-all"),
     )
+
+
+def _printed(recorded: Sequence[Recorded], account: Account | None) -> int | None:
+    """What its keeper says it printed, lost bytes included: now, or when its last sandbox was left."""
+    if account is not None:
+        return account.printed + account.cut + lost_bytes(recorded)
+    counted = [one.event for one in recorded if isinstance(one.event, OutputCounted)]
+    return counted[-1].printed + lost_bytes(recorded) if counted else None
 
 
 async def alerts_of(db: Database, run_id: int) -> AlertList:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.domain.alerts import AlertStatus
+from app.domain.alerts import AlertStatus, Severity
 from app.domain.runs import LIVE_STATES, RunState
 from app.settings import Settings
 from app.store import alerts, hold, runs
@@ -34,6 +34,7 @@ async def strip_of(db: Database, supervisor: Supervisor, settings: Settings) -> 
         hold=HoldView(actor=visible(held.actor), text=visible(held.text), at=held.at) if held else None,
         alerts_open=len(unseen),
         alerts_worst=worst(unseen),
+        grave=max((alert.id for alert in unseen if alert.finding.severity >= Severity.HIGH), default=0),
     )
 
 

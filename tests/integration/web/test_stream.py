@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from app.domain.alerts import AlertStatus, Category, Finding, Severity
-from app.domain.events import Noted
+from app.domain.events import Noted, OutputCounted, OutputLost
 from app.domain.runs import Outcome, RunState
 from app.store import accounts, alerts, events, output, runs, usage
 from app.store.usage import UsagePoint
@@ -26,8 +26,10 @@ from app.supervision.doorbell import Doorbell
 from app.web.live import run_feed, stream, wall_feed
 from app.web.live.feeds import MOST_READERS, Feeds
 from app.web.live.frames import Cursor
+from app.web.live.readers import WallTopic
 from app.web.live.run_feed import KEPT_BYTES, MOST_BYTES, MOST_ROWS
 from app.web.live.stream import Listener, Topics
+from app.web.wall_query import WallQuery
 from tests.integration.web.conftest import Site, until
 
 
@@ -246,7 +248,8 @@ async def first_frames(feeds: Feeds, run: int, count: int) -> AsyncIterator[byte
 async def test_however_many_watch_what_rang_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await site.seed(b"line")
     feeds = feeds_of(site)
-    with feeds.run(run.id) as feed, feeds.wall() as wall:
+    wall = feeds.wall()
+    with feeds.run(run.id) as feed:
         head, cards = await feed.look(), await wall.look()
         # Whoever read the store again would have to wait for ever.
         monkeypatch.setattr(run_feed, "GATHER_SECONDS", math.inf)
@@ -259,7 +262,8 @@ async def test_however_many_watch_what_rang_is_read_once(site: Site, monkeypatch
 async def test_a_ring_is_not_lost_with_the_reader_that_heard_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await site.seed(b"line")
     feeds = feeds_of(site)
-    with feeds.run(run.id) as feed, feeds.wall() as wall:
+    wall = feeds.wall()
+    with feeds.run(run.id) as feed:
         for shared in (feed, wall):
             before = await shared.look()
             await site.print(run.id, b"another")
@@ -300,9 +304,8 @@ async def test_the_last_reader_to_leave_takes_the_feed_with_it(site: Site) -> No
 
     await until(gone)
     assert feeds._runs == {}
-    assert feeds._wall is None
     assert not feeds.doorbell._of_run
-    assert not feeds.doorbell._all
+    assert len(feeds.doorbell._all) == 1, "the wall's alone: it stays"
 
 
 async def test_the_wall_sends_every_card_then_those_that_change(site: Site) -> None:
@@ -322,17 +325,93 @@ async def test_the_wall_sends_every_card_then_those_that_change(site: Site) -> N
             pass
 
 
-async def test_cards_that_leave_are_told_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def sights(frames: AsyncIterator[Frame], *wanted: list[int]) -> None:
+    """The wall shows exactly these runs, one set after the other."""
+    for runs_wanted in wanted:
+        while (await next_named(frames, "sight")).data["runs"] != runs_wanted:
+            pass
+
+
+async def test_a_run_that_is_on_the_wall_no_longer_is_left_out_of_what_it_shows(site: Site) -> None:
     run = await site.seed(b"hello")
     feeds = feeds_of(site)
-    async with contextlib.aclosing(frames_of(stream.frames(feeds, Topics(wall=True), listener()))) as frames:
+    async with contextlib.aclosing(
+        frames_of(stream.frames(feeds, Topics(walls=(WallTopic(key="1", query=WallQuery()),)), listener()))
+    ) as frames:
         assert (await next_named(frames, "card")).data["run"] == run.id
         # It ended long ago, as far as the record knows.
         await runs.transition(
             site.db, run.id, RunState.RUNNING, RunState.ENDED, at=time.time() - 3600, outcome=Outcome.FAILED
         )
         site.supervisor.doorbell.ring(run.id)
-        assert (await next_named(frames, "gone")).data == {"run": run.id}
+        await sights(frames, [])
+
+
+async def test_a_filtered_wall_gains_what_fits_and_loses_what_no_longer_does(site: Site) -> None:
+    one, other = await site.seed(b"calm"), await site.seed(b"calm too")
+    async with reading(site, "/stream?wall=state%3Dfrozen") as frames:
+        await sights(frames, [])
+        for run in (other, one):
+            await runs.transition(site.db, run.id, RunState.RUNNING, RunState.FROZEN, at=time.time())
+            site.supervisor.doorbell.ring(run.id)
+            assert (await next_named(frames, "card")).data["run"] == run.id
+        tools = await next_named(frames, "tools")
+        assert tools.data["wall"] == "state=frozen"
+        assert "2 of 2 shown" in str(tools.data["html"])
+        await runs.transition(site.db, other.id, RunState.FROZEN, RunState.RUNNING, at=time.time())
+        site.supervisor.doorbell.ring(other.id)
+        await sights(frames, [one.id])
+
+
+async def test_walls_of_one_stream_are_told_apart_by_their_query(site: Site) -> None:
+    frozen, running = await site.seed(state=RunState.FROZEN), await site.seed(b"line")
+    async with reading(site, "/stream?wall=1&wall=state%3Drunning") as frames:
+        sight = {}
+        while len(sight) < 2:
+            frame = await next_named(frames, "sight")
+            sight[frame.data["wall"]] = frame.data["runs"]
+    assert sight == {"1": [frozen.id, running.id], "state=running": [running.id]}
+
+
+async def test_what_agents_write_never_leaves_the_server_for_who_wants_metadata_only(site: Site) -> None:
+    await site.seed(b"ignore all that was said before")
+    site.browser.cookies.set("crucible_words", "hidden")
+    assert "ignore all" not in (await site.browser.get("/")).text
+    async with reading(site, "/stream?wall=1") as frames:
+        assert "ignore all" not in str((await next_named(frames, "card")).data["html"])
+    answer = await site.post("/words", words="shown", next="/?sort=newest")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?sort=newest")
+    site.browser.cookies.delete("crucible_words", domain="")
+    assert "ignore all" in (await site.browser.get("/")).text
+
+
+async def test_who_has_a_run_in_sight_is_told_on_its_page_and_on_its_card(site: Site) -> None:
+    run = await site.seed(b"line")
+    async with reading(site, "/stream?wall=1") as wall:
+        await next_named(wall, "card")
+        async with reading(site, f"/stream?run={run.id}&wall=1&seen={run.id}") as frames:
+            hello = await next_named(frames, "hello")
+            assert "watching" in str((await next_named(frames, "panel")).data["html"])
+            assert "Watching now: admin" in str((await next_named(wall, "card")).data["html"])
+            answer = await site.post("/stream/seen", stream=str(hello.data["stream"]))
+            assert answer.status_code == 204
+            while "Watching now" in str((await next_named(wall, "card")).data["html"]):
+                pass
+            assert (await site.post("/stream/seen", stream="of someone else")).status_code == 404
+
+
+async def test_what_was_printed_is_held_against_what_is_stored(site: Site) -> None:
+    run = await site.seed(b"line", b"line")
+    async with reading(site, f"/stream?run={run.id}") as frames:
+        tally = await next_named(frames, "tally")
+        assert tally.data == {
+            "run": run.id, "printed": None, "stored": 10, "lines": 2, "lost": 0, "newest": 0.0,
+        }  # fmt: skip
+        await events.append(site.db, run.id, OutputLost(bytes=7, why="the test"), at=time.time())
+        await events.append(site.db, run.id, OutputCounted(printed=10, stored=10), at=time.time())
+        site.supervisor.doorbell.ring(run.id)
+        tally = await next_named(frames, "tally")
+        assert (tally.data["printed"], tally.data["stored"], tally.data["lost"]) == (17, 10, 7)
 
 
 async def test_one_stream_brings_several_runs_and_the_wall_each_after_its_own_cursor(site: Site) -> None:

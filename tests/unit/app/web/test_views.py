@@ -1,7 +1,6 @@
 """What pages show of runs, events and alerts."""
 
 import dataclasses
-import itertools
 import typing
 import unicodedata
 from collections.abc import Mapping
@@ -16,7 +15,6 @@ from app.domain.runs import Outcome, Phase, Policy, Run, RunState
 from app.domain.scores import Score, ScoreStatus
 from app.domain.stops import Receipt, StopKind, StopReason, StopSource
 from app.web.views.alerts import CATEGORY_WORDS, alert_view, worst
-from app.web.views.cards import rank
 from app.web.views.events import event_view, lost_bytes, phases
 from app.web.views.runs import receipt_view, run_view, score_view
 
@@ -155,17 +153,3 @@ def test_every_category_has_a_word_and_the_worst_alert_wins() -> None:
 
 def test_an_alert_leads_to_the_line_it_cites() -> None:
     assert alert_view(alert()).href == "/runs/42#L3"
-
-
-def test_the_wall_puts_what_needs_a_person_first() -> None:
-    unproven = rank(run(id=1, state=RunState.STOPPING), [], [receipt(failure="still there")])
-    grave = rank(run(id=2), [alert(Severity.HIGH)], [])
-    frozen = rank(run(id=3, state=RunState.FROZEN), [], [])
-    noticed = rank(run(id=4), [alert(Severity.LOW)], [])
-    calm = rank(run(id=5), [], [])
-    ended_grave = rank(run(id=6, state=RunState.ENDED), [alert(Severity.CRITICAL)], [])
-    ended = rank(run(id=7, state=RunState.ENDED), [], [])
-    order = [unproven, grave, frozen, noticed, calm, ended_grave, ended]
-    assert order == sorted(order)
-    assert all(above < below for above, below in itertools.pairwise(order))
-    assert rank(run(id=9), [], []) < rank(run(id=8), [], [])
