@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +59,33 @@ tasks:
 """
 
 
+#: Prints binary noise, endings without a newline and lines of every length as fast as it is taken.
+FLOOD_BYTES = 48 * 1024 * 1024
+FLOOD = f"""\
+import hashlib, os, random
+dice, digest, left = random.Random(5), hashlib.sha256(), {FLOOD_BYTES}
+noise = dice.randbytes(1 << 20).replace(b"\\n", b" ")
+while left:
+    text = bytearray()
+    while len(text) < 60_000:
+        start, size = dice.randrange(1 << 19), dice.choice((0, 1, 80, 100, 120, 3000))
+        text += noise[start : start + size] + (b"\\n" if dice.random() < 0.9 else b"\\r\\xe2\\x80\\xa8")
+    text = bytes(text[:left])
+    digest.update(text)
+    left -= len(text)
+    while text:
+        text = text[os.write(1, text):]
+open("/home/agent/submission.txt", "w").write(digest.hexdigest())
+"""
+FLOOD_SUITE = """\
+title: Flood
+description: An agent that prints without a pause.
+tasks:
+  - {task: talker/talk, agent: flooder, limits: {memory_bytes: 128m, disk_bytes: 16m, output_bytes: 128m}}
+"""
+LINK = re.compile(r"/welcome/\S+")
+
+
 class Servers:
     """Servers over one data folder, one after another."""
 
@@ -67,6 +96,8 @@ class Servers:
             "families/talker/talker.py": FAMILY,
             "agents/talker/main.py": AGENT,
             "talk.yaml": SUITE,
+            "agents/flooder/main.py": FLOOD,
+            "flood.yaml": FLOOD_SUITE,
         }.items():
             (self.suites / path).parent.mkdir(parents=True, exist_ok=True)
             (self.suites / path).write_text(text)
@@ -103,6 +134,30 @@ class Servers:
         )
         answer.raise_for_status()
         return answer
+
+    @contextlib.contextmanager
+    def person(self) -> Iterator[httpx.Client]:
+        """A browser that has signed in."""
+        crucible = str(Path(sys.executable).parent / "crucible")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CRUCIBLE_")}
+        made = subprocess.run(
+            [crucible, "sign-in-link"],
+            env={**clean, "CRUCIBLE_DATA": str(self.data)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        found = LINK.search(made.stdout)
+        assert found is not None, made.stdout
+        url = json.loads((self.data / "server.json").read_text())["url"]
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        with httpx.Client(base_url=url, timeout=60, trust_env=False, headers=headers) as browser:
+            word = "a flood of forty-eight"
+            answer = browser.post(found[0], data={"password": word, "again": word})
+            assert answer.status_code == 303, answer.text
+            yield browser
 
     def runs(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.ask("GET", "/runs").json()["runs"]
@@ -155,6 +210,30 @@ def test_a_server_that_returns_within_the_grace_adopts_all_five_and_no_byte_is_l
         assert [line["number"] for line in lines] == list(range(1, LINES + 1))
         assert hashlib.sha256(printed(lines)).hexdigest() == whole["submission"]
     assert servers.containers(alive=False) == []
+
+
+@pytest.mark.timeout(240)
+def test_what_is_downloaded_is_what_was_printed_though_the_server_was_killed_three_times_in_mid_flood(
+    servers: Servers,
+) -> None:
+    servers.ask("POST", "/evaluations", json={"suite": "flood"})
+    servers.until(lambda: bool(servers.runs()), "it is queued")
+    for times, share in ((1, 0.1), (2, 0.35), (3, 0.6)):
+        servers.until(lambda share=share: servers.runs()[0]["bytes"] > share * FLOOD_BYTES, "it floods")  # type: ignore[misc]
+        assert servers.runs()[0]["bytes"] < FLOOD_BYTES
+        servers.kill()
+        servers.start()
+        servers.until(lambda times=times: adoptions(servers, servers.runs()[0]) == times, "adopted")  # type: ignore[misc]
+    servers.until(lambda: servers.runs()[0]["state"] == "ended", "it ends")
+
+    (run,) = servers.runs()
+    assert (run["outcome"], run["bytes"]) == ("succeeded", FLOOD_BYTES), run["detail"]
+    digest = hashlib.sha256()
+    with servers.person() as browser, browser.stream("GET", f"/runs/{run['id']}/output.txt") as file:
+        assert file.status_code == 200
+        for piece in file.iter_bytes():
+            digest.update(piece)
+    assert digest.hexdigest() == servers.ask("GET", f"/runs/{run['id']}").json()["submission"]
 
 
 def adoptions(servers: Servers, run: dict[str, Any]) -> int:
