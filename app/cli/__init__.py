@@ -9,7 +9,8 @@ import click
 
 from app.cli.doctor import doctor
 from app.cli.evaluate import evaluate
-from app.cli.runs import logs, runs
+from app.cli.logs import logs
+from app.cli.runs import runs
 from app.cli.serve import serve, sign_in_link
 from app.cli.stop import release, stop
 from app.domain.errors import CrucibleError

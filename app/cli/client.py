@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from app.domain.errors import Refused, Unavailable
 from app.settings import Settings
 
 Json = dict[str, Any]
+Lines = AsyncGenerator[bytes, None]
 
 
 class Client:
@@ -51,38 +53,54 @@ class Client:
 
     async def lines(self, run: int, **query: str | int | float) -> AsyncIterator[Json]:
         """Stored lines of a run; `query`: after, limit, since, q, regex and so on, as the API takes them."""
-        async with self._http.stream("GET", f"/runs/{run}/output", params=query) as response:
-            if not response.is_success:
-                await response.aread()
-                raise _refusal(response)
-            async for line in response.aiter_lines():
-                yield json.loads(line)
+        async for line in self._streamed(f"/runs/{run}/output", query, silence=90.0):
+            yield json.loads(line)
 
     async def frames(self, run: int, *, after: int = 0) -> AsyncIterator[tuple[str, Json]]:
         """The run's live stream after line `after`: (event, data), until its `eof`."""
         query = {"after": f"0.{after}.0"}
-        async with self._http.stream("GET", f"/runs/{run}/stream", params=query, timeout=30.0) as response:
-            name = ""
-            async for line in response.aiter_lines():
-                if line.startswith("event: "):
-                    name = line.removeprefix("event: ")
-                elif line.startswith("data: "):
-                    yield name, json.loads(line.removeprefix("data: "))
+        name = ""
+        async with contextlib.aclosing(self._streamed(f"/runs/{run}/stream", query, silence=30.0)) as lines:
+            async for line in lines:
+                if line.startswith(b"event: "):
+                    name = line.removeprefix(b"event: ").decode()
+                elif line.startswith(b"data: "):
+                    yield name, json.loads(line.removeprefix(b"data: "))
                     if name in {"eof", "bye"}:
                         return
+
+    async def _streamed(self, path: str, query: Mapping[str, str | int | float], *, silence: float) -> Lines:
+        """The lines of a long answer, ended by newlines only: what an agent printed has ends of its own in it."""
+        rest = b""
+        try:
+            async with self._http.stream("GET", path, params=query, timeout=silence) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _refusal(response)
+                async for piece in response.aiter_bytes():
+                    *lines, rest = (rest + piece).split(b"\n")
+                    for line in lines:
+                        yield line
+        except httpx.TransportError as error:
+            raise self._silent(error) from None
+        if rest:
+            raise Unavailable(f"the server at {self.url} ended in the middle of its answer")
 
     async def _ask(self, method: str, path: str, **options: Any) -> Json:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.TransportError as error:
-            raise Unavailable(
-                f"the server at {self.url} does not answer: {str(error) or type(error).__name__}. "
-                "To end every sandbox without it: python -m sandbox_runner kill-all"
-            ) from None
+            raise self._silent(error) from None
         if response.is_success:
             answer: Json = response.json()
             return answer
         raise _refusal(response)
+
+    def _silent(self, error: httpx.TransportError) -> Unavailable:
+        return Unavailable(
+            f"the server at {self.url} does not answer: {str(error) or type(error).__name__}. "
+            "To end every sandbox without it: python -m sandbox_runner kill-all"
+        )
 
 
 def _refusal(response: httpx.Response) -> Refused:

@@ -17,7 +17,8 @@ from rich.table import Table
 
 from app.cli.client import Client, Json
 from app.cli.local_server import find_server, local_server
-from app.cli.runs import plain, position, runs_table, score_text, took, write_line
+from app.cli.logs import write_line
+from app.cli.runs import plain, position, runs_table, score_text, took
 from app.domain.errors import Unavailable
 from app.settings import Settings
 from sandbox_runner.fake_driver import FakeDriver

@@ -128,7 +128,7 @@ class AlertView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A piece of a line. `look` is "" or class names from the fixed list in ansi.py ("fg-1 bold", "esc", "more")."""
+    """A piece of a line. `look` is "", "lost", or class names from the list in ansi.py ("fg-1 bold", "esc", "more")."""
 
     text: str
     look: str

@@ -118,9 +118,14 @@ def event_json(recorded: Recorded) -> Json:
 
 
 def line_json(line: StoredLine) -> Json:
-    """`text` when the line is UTF-8, else `base64`: the very bytes can always be had back."""
+    """`text` when the line is UTF-8, else `base64`: the very bytes can always be had back.
+
+    `damaged` comes only with a line whose stored bytes are lost: its text is ours.
+    """
     try:
         content: Json = {"text": line.data.decode()}
     except UnicodeDecodeError:
         content = {"base64": base64.b64encode(line.data).decode()}
+    if line.damaged:
+        content["damaged"] = True
     return {"number": line.number, "at": line.at, "stream": line.stream, **content, "complete": line.complete}

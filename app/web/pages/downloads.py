@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import AsyncIterator, Sequence
 
@@ -14,7 +15,6 @@ from app.store.chunk import StoredLine
 from app.web.access import Visitor
 from app.web.api.shapes import line_json
 from app.web.asked import path_id
-from app.web.live.frames import json_bytes
 from app.web.output_query import query_of
 from app.web.state import WebRequest
 
@@ -49,7 +49,8 @@ def as_text(lines: Sequence[StoredLine]) -> bytes:
 
 
 def as_json_lines(lines: Sequence[StoredLine]) -> bytes:
-    return b"".join([json_bytes(line_json(line)) + b"\n" for line in lines])
+    """Pure ASCII: some tools take a Unicode separator for the end of a line, and a terminal obeys what it is shown."""
+    return "".join([json.dumps(line_json(line), separators=(",", ":")) + "\n" for line in lines]).encode()
 
 
 async def gzipped(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -11,7 +11,7 @@ from app.store.query import Finder, Query
 from app.store.reading import read, tail
 from app.store.search import find
 from app.web.ansi import marked, segments
-from app.web.parts import LineView
+from app.web.parts import LineView, Segment
 
 #: Lines of a page, and most rows of one request for others.
 WINDOW = 500
@@ -50,7 +50,8 @@ class Window:
 
 
 def line_view(line: StoredLine, finder: Finder | None = None) -> LineView:
-    pieces = segments(line.data)
+    # No text can give itself this look: an agent may print the same words.
+    pieces = (Segment(text=line.data.decode(), look="lost"),) if line.damaged else segments(line.data)
     if finder is not None:
         pieces = marked(pieces, finder.spans("".join(piece.text for piece in pieces)))
     return LineView(

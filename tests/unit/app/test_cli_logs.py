@@ -7,7 +7,7 @@ import time
 import click
 import pytest
 
-from app.cli.runs import moment
+from app.cli.logs import moment
 
 
 def test_a_time_ago_or_a_time_of_the_clock_is_unix_seconds() -> None:
