@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from sandbox_runner.docker_config import container_name, create_body, features_o
 from sandbox_runner.docker_freeze import Freezer
 from sandbox_runner.docker_stats import usage_of
 from sandbox_runner.docker_stop import StopLane
+from sandbox_runner.docker_versions import runsc_version, versions_of
 from sandbox_runner.driver import (
     CLOSED,
     Driver,
@@ -73,6 +75,11 @@ class DockerDriver(Driver):
             runtimes=tuple(sorted(info["Runtimes"])),
             programs={name: str(each.get("path") or "") for name, each in info["Runtimes"].items()},
         )
+
+    async def versions(self) -> Mapping[str, str]:
+        found = versions_of(await self._calls.call(lambda client: client.version()))
+        runsc = await asyncio.to_thread(runsc_version)
+        return {**found, "runsc": runsc} if runsc is not None else found
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
         policy = await self._policy(spec)

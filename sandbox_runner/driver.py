@@ -230,6 +230,9 @@ class Driver(Protocol):
 
     async def check(self) -> Engine: ...
 
+    async def versions(self) -> Mapping[str, str]:
+        """Of what makes the sandboxes: engine, containerd, runc, runsc, kernel. What is not told is left out."""
+
     async def start(self, spec: SandboxSpec) -> Sandbox:
         """Make one sandbox, compare it with its policy, start it; its keeper waits for jobs.
 

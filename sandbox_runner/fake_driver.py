@@ -111,6 +111,10 @@ class FakeDriver(Driver):
         self._require_engine()
         return Engine(name="fake", version="1", runtimes=self.engine.runtimes)
 
+    async def versions(self) -> Mapping[str, str]:
+        self._require_engine()
+        return {"engine": "1"}
+
     async def start(self, spec: SandboxSpec) -> Sandbox:
         self._require_engine()
         knobs = self.by_run.get(spec.run, self.knobs)

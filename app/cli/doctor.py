@@ -17,7 +17,9 @@ from rich.text import Text
 
 from app.cli.client import Client
 from app.cli.local_server import find_server
+from app.cli.prove import run_proof
 from app.domain.errors import CrucibleError
+from app.proof.versions import warnings
 from app.settings import Settings
 from app.task_standard.suites import list_suites
 from sandbox_runner.docker_driver import DockerDriver
@@ -38,9 +40,20 @@ class Check:
 
 
 @click.command()
+@click.option("--prove", is_flag=True, help="Play every attack in real sandboxes on this host: a minute a runtime.")
+@click.option("--runtime", help="With --prove: this runtime only. Otherwise runc, and runsc where the engine has it.")
+@click.option("--only", multiple=True, metavar="ATTACK", help="With --prove: this attack only; may be given again.")
+@click.option("--json", "as_json", is_flag=True, help="With --prove: print JSON.")
 @click.pass_obj
-def doctor(settings: Settings) -> None:
-    """Say what is installed, what is missing and what to do. Exit code 0 when runs can be started, else 3."""
+def doctor(settings: Settings, prove: bool, runtime: str | None, only: tuple[str, ...], as_json: bool) -> None:
+    """Say what is installed, what is missing and what to do. Exit code 0 when runs can be started, else 3.
+
+    With --prove: 0 when every attack was held, 1 when one was not, 3 when they could not be played.
+    """
+    if prove:
+        sys.exit(asyncio.run(run_proof(settings, runtime=runtime, only=only, as_json=as_json)))
+    if runtime or only or as_json:
+        raise click.UsageError("--runtime, --only and --json belong to --prove")
     checks = asyncio.run(_checks(settings))
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:
@@ -91,6 +104,10 @@ async def _engine(settings: Settings, driver: Driver) -> list[Check]:
     found.append(Check(name="runtimes", good=not missing, found=", ".join(engine.runtimes), todo=todo))
     gvisor = "runsc" in engine.runtimes
     todo = "" if gvisor else "Optional: install runsc and register it for a second wall around sandboxes."
+    found += [
+        Check(name=f"{warning.program} version", good=None, found=warning.version, todo=warning.text)
+        for warning in warnings(await driver.versions())
+    ]
     found.append(Check(name="gVisor", good=None, found="registered" if gvisor else "not registered", todo=todo))
     return found
 
