@@ -109,12 +109,11 @@ class Ground:
     driver: Driver
     image: str
     instance: str  #: the label all its containers have
-    runtime: str | None  #: None: the engine's default
-    runtime_name: str  #: for people
+    runtime: str  #: the engine's name of it
 
     @property
     def gvisor(self) -> bool:
-        return self.runtime_name.startswith("runsc")
+        return self.runtime.startswith("runsc")
 
     @contextlib.asynccontextmanager
     async def box(

@@ -51,7 +51,7 @@ async def prove(driver: Driver, image: str, wanted: Plan) -> AsyncGenerator[Proo
     instance = f"proof-{secrets.token_hex(6)}"
     try:
         for runtime in wanted.runtimes:
-            ground = Ground(driver=driver, image=image, instance=instance, runtime=runtime, runtime_name=runtime)
+            ground = Ground(driver=driver, image=image, instance=instance, runtime=runtime)
             for attack in wanted.attacks:
                 yield await played(attack, ground)
     finally:
@@ -81,7 +81,7 @@ async def played(attack: Attack, ground: Ground) -> ProofLine:
         attack=attack.name,
         title=attack.title,
         should=attack.should,
-        runtime=ground.runtime_name,
+        runtime=ground.runtime,
         verdict=verdict,
         happened=happened,
         seconds=round(time.monotonic() - begun, 2),

@@ -23,7 +23,7 @@ from tests.docker.conftest import IMAGE, Bench
 
 
 def ground(bench: Bench, runtime: str) -> Ground:
-    return Ground(driver=bench.driver, image=IMAGE, instance=bench.instance, runtime=runtime, runtime_name=runtime)
+    return Ground(driver=bench.driver, image=IMAGE, instance=bench.instance, runtime=runtime)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
@@ -43,7 +43,7 @@ class Writable(Ground):
 
 async def test_a_sandbox_that_does_not_hold_is_told_so(bench: Bench) -> None:
     (attack,) = (attack for attack in ATTACKS if attack.name == "root-disk")
-    loose = Writable(driver=bench.driver, image=IMAGE, instance=bench.instance, runtime="runc", runtime_name="runc")
+    loose = Writable(driver=bench.driver, image=IMAGE, instance=bench.instance, runtime="runc")
     line = await played(attack, loose)
     assert line.verdict is Verdict.BROKE
     assert "it can write in" in line.happened

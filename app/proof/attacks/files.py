@@ -23,7 +23,10 @@ os.chdir("/home/agent")
 open("submission.txt", "w").write("the answer")
 os.symlink("/etc/passwd", "link"); os.symlink("/", "root"); os.link("submission.txt", "hard")
 os.mkfifo("pipe"); socket.socket(socket.AF_UNIX).bind("socket")
-with open("sparse", "wb") as file: os.ftruncate(file.fileno(), 8 << 30)
+for name, size in (("sparse", 15 << 20), ("huge", 8 << 30)):
+    try:
+        with open(name, "wb") as file: os.ftruncate(file.fileno(), size)
+    except OSError: pass  # more than any file may claim
 open(b"bad\\xff\\xfename", "w").close(); open("new\\nline", "w").write("x"); open("-rf", "w").write("x")
 os.mkdir("many")
 for number in range(2000): open(f"many/{number}", "w").close()
@@ -87,7 +90,7 @@ async def manifests(ground: Ground) -> str:
 ATTACKS = (
     Attack(
         name="collection",
-        title="Leave links, pipes, 8 GiB of holes, 2000 files, setuid, odd names",
+        title="Leave links, pipes, files of holes, 2000 files, setuid, odd names",
         should="ordinary files within limits, nothing followed",
         play=collection,
     ),

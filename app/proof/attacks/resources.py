@@ -8,8 +8,8 @@ import time
 
 from app.proof.attack import Attack, require
 from app.proof.ground import LIMITS, Box, Ground
-from sandbox_runner.docker_config import SHM_BYTES, TMP_INODES
 from sandbox_runner.driver import SandboxError, SandboxGone, Usage
+from sandbox_runner.policy import TMP_INODES
 from sandbox_runner.spec import MIB, SandboxLimits
 
 FORKS = """
@@ -77,7 +77,7 @@ async def disk(ground: Ground) -> str:
     limits = SandboxLimits(memory_bytes=128 * MIB, cpus=0.5, pids=64, home_bytes=16 * MIB, tmp_bytes=8 * MIB)
     async with ground.box(limits=limits) as box:
         written = (await box.run(EAT_TMPFS)).answer
-    allowed = {"/tmp": limits.tmp_bytes, "/home/agent": limits.home_bytes, "/dev/shm": SHM_BYTES}
+    allowed = {"/tmp": limits.tmp_bytes, "/home/agent": limits.home_bytes, "/dev/shm": limits.shared_bytes}
     for folder, most in allowed.items():
         require(written.get(folder, 0) <= most, f"{written.get(folder)} bytes in {folder} where {most} are allowed")
     return ", ".join(f"{folder} {written.get(folder, 0) / MIB:.0f} MiB" for folder in allowed)

@@ -8,12 +8,6 @@ from app.proof.versions import ESCAPES, parse, warnings
 
 OLD = {"engine": "20.10.24+dfsg1", "runc": "1.1.5+ds1", "containerd": "1.6.20~ds1", "runsc": "0.0~20221219.0"}
 NEW = {"engine": "29.6.0", "runc": "1.4.3", "containerd": "2.1.0", "runsc": "release-20260105.0", "kernel": "6.18.44"}
-    "engine": "29.6.0",
-    "runc": "1.4.3",
-    "containerd": "2.1.0",
-    "runsc": "release-20260105.0",
-    "kernel": "6.18.44-fc",
-}
 
 
 def test_old_versions_are_warned_of_and_new_ones_are_not() -> None:
