@@ -3,7 +3,7 @@
 A template sees the fields of its dataclass by name, and nothing else besides these globals and filters
 (`templates.py`):
 
-- `static('live.js')` -> "/static/live.js?v=<digest>"
+- `static('live.js')` -> "/static/live.js?v=<digest>"; `spark(fractions)` -> the places of a small line
 - filters: `bytes` (1536 -> "1.5 KiB"), `duration` (seconds -> "1 m 04 s"), `clock` (unix s -> "14:03:09.120", UTC),
   `when` (unix s -> "2026-11-21 14:03:09 UTC"), `iso` (unix s -> for <time datetime>), `ms` (12.3 -> "12 ms"),
   `number` (12345 -> "12 345"), `percent` (0..1 -> "42%"), and Jinja's own `tojson`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -61,6 +61,17 @@ def when_text(at: float) -> str:
 def iso_text(at: float) -> str:
     """Unix seconds for <time datetime>."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def spark(points: Sequence[float]) -> str:
+    """Fractions, one a second and at most sixty, as places of a path in a box of 120 by 28; the newest is at the right.
+
+    Two seconds are one place, at the height of the higher: no peak disappears.
+    """
+    left = 120 - 4 * ((len(points) - 1) // 2)
+    first = len(points) % 2
+    pairs = [*points[:first], *map(max, points[first::2], points[first + 1 :: 2])]
+    return "L".join([f"{left + 4 * place} {27 - 24 * value:.0f}" for place, value in enumerate(pairs)])
 
 
 FILTERS: Mapping[str, Callable[[float], str]] = {

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from app.settings import ROOT
-from app.web.filters import FILTERS
+from app.web.filters import FILTERS, spark
 
 STATIC = ROOT / "static"
 
@@ -37,7 +37,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(static=self.static, fragment=self.fragment)
+        self._environment.globals.update(static=self.static, fragment=self.fragment, spark=spark)
         self._environment.filters.update(FILTERS)
 
     def render(self, context: Context) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, replace
 
@@ -131,8 +130,7 @@ class WallReader:
             entry = wall.entries[run]
             if self._sent.get(run) == entry.version:
                 continue
-            if not entry.is_rendered(words=self._words):
-                await asyncio.sleep(0)  # Hundreds of cards at once must not hold up the loop.
+            await entry.in_turn(words=self._words)
             self._sent[run] = entry.version
             frames.append(entry.frame(words=self._words))
         return frames

@@ -65,13 +65,15 @@ class Entry:
             self._html[words] = self._pages.render(card)
         return self._html[words]
 
+    async def in_turn(self, *, words: bool) -> None:
+        """Lets others go first before it is rendered: hundreds of cards at once must not hold up the loop."""
+        if words not in self._html:
+            await asyncio.sleep(0)
+
     def frame(self, *, words: bool) -> bytes:
         if words not in self._frames:
             self._frames[words] = frame("card", {"run": self.card.run.id, "html": self.html(words=words)})
         return self._frames[words]
-
-    def is_rendered(self, *, words: bool) -> bool:
-        return words in self._html
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,9 @@ async def wall(request: WebRequest, visitor: Visitor) -> Response:
     query, words = wall_of(request.query_params.multi_items()), shows_words(request)
     seen = await request.state["feeds"].wall().look(at_once=True)
     wanted = chosen(query, seen.cards, me=visitor.name)
+    for card in wanted:
+        await seen.entries[card.run.id].in_turn(words=words)
+        seen.entries[card.run.id].html(words=words)
     key = query.address() or EVERYTHING
     context = WallPage(
         frame=await frame_of(request, visitor, title="Wall", section="wall"),

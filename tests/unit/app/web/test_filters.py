@@ -10,6 +10,7 @@ from app.web.filters import (
     ms_text,
     number_text,
     percent_text,
+    spark,
     when_text,
 )
 
@@ -42,3 +43,14 @@ def test_the_rest() -> None:
     assert clock_text(1795269789.12) == "14:03:09.120"
     assert when_text(1795269789.12) == "2026-11-21 14:03:09 UTC"
     assert iso_text(1795269789.12) == "2026-11-21T14:03:09.120Z"
+
+
+def test_a_small_line_ends_at_the_right_and_keeps_its_peaks() -> None:
+    assert spark([0.0]) == "120 27"
+    assert spark([0.0, 1.0]) == "120 3"
+    assert spark([0.5, 0.0, 1.0]) == "116 15L120 3"
+    sixty = [0.0] * 60
+    sixty[30] = 1.0
+    places = spark(sixty).split("L")
+    assert (len(places), places[0], places[-1]) == (30, "4 27", "120 27")
+    assert sum(place.endswith(" 3") for place in places) == 1
