@@ -203,9 +203,8 @@ async def measure(options: argparse.Namespace, folder: Path) -> None:
             still = await cpu_of(None, 10, options.seconds)
             busy = await cpu_of(writer.change, options.changes, options.seconds)
             print(f"CPU, no change, {options.readers} readers         {still:6.1%} of a core")
-            print(
-                f"CPU, {options.changes}/s changes, {options.readers} readers    {busy:6.1%} of a core   ({busy / quiet:.1f} x)"
-            )
+            watched = f"CPU, {options.changes}/s changes, {options.readers} readers"
+            print(f"{watched}    {busy:6.1%} of a core   ({busy / quiet:.1f} x)")
             all_busy = await cpu_of(writer.change, len(ids), options.seconds)
             print(f"CPU, each run once a second      {all_busy:6.1%} of a core   (asked for {len(ids)}/s)")
         finally:

@@ -1,4 +1,4 @@
-"""The wall in a browser: filters that act at once, who watches, honest age, and calls from a page that is out of sight."""
+"""The wall in a browser: filters that act at once, who watches, honest age, and calls from a page out of sight."""
 
 from __future__ import annotations
 
