@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import PASSWORD, PATIENCE, Api, Open, sign_in_by_link
 from tests.browser.served import Server, end_server, start_server
@@ -22,7 +24,7 @@ def test_a_filter_acts_at_once_and_is_in_the_address(open_page: Open, api: Api) 
     run = api.start("chatter")
     page = open_page("/")
     card = page.locator(f"#run-{run}")
-    expect(card.locator(".mark")).to_contain_text("Running")
+    expect(card.locator(".mark")).to_contain_text("Running · agent")
     page.fill("#wall-q", "nothing is called like this")
     expect(page).to_have_url(re.compile(r"\?q=nothing"))
     expect(card).to_have_count(0)
@@ -38,7 +40,7 @@ def test_a_filter_acts_at_once_and_is_in_the_address(open_page: Open, api: Api) 
     page.evaluate("window.here = 1")
     other = open_page("/?state=frozen")
     expect(other.locator("#wall-none")).to_be_visible()
-    api.client.post(f"/runs/{run}/freeze")
+    assert api.client.post(f"/runs/{run}/freeze").is_success
     expect(other.locator(f"#run-{run}")).to_be_visible()
     expect(card).to_have_count(0)
     assert page.evaluate("window.here") == 1
@@ -162,13 +164,13 @@ def test_a_server_that_stands_still_ages_the_page_step_by_step_and_it_recovers_b
 def test_a_grave_alert_calls_from_a_page_in_the_background(browser: Browser, own: Server) -> None:
     page = own_page(browser, own)
     page.context.grant_permissions(["notifications"])
-    page.evaluate("""
+    page.evaluate("""() => {
         window.notes = [];
         window.Notification = class extends EventTarget {
           static requestPermission = async () => 'granted';
           constructor(title, {body}) { super(); notes.push(`${title}: ${body}`); }
         };
-    """)
+    }""")
     page.click("#cue-note")
     expect(page.locator("#cue-note")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
@@ -204,3 +206,25 @@ def test_a_page_that_is_older_than_its_server_reloads_itself_only_out_of_sight(o
             "document.dispatchEvent(new Event('visibilitychange'))"
         )
     assert page.evaluate("window.here") is None
+
+
+def test_a_page_that_has_not_got_the_newest_lines_says_by_how_much_it_is_behind(open_page: Open, api: Api) -> None:
+    run = api.start("chatter")
+    page = open_page(f"/runs/{run}")
+    expect(page.locator("#L20")).to_be_attached()
+    page.add_init_script("delete window.SharedWorker; Object.defineProperty(navigator, 'locks', {value: undefined})")
+
+    def late(route: Route) -> None:
+        """The stream of a reader that has not got what is stored: only the account comes."""
+        now = time.time()
+        tally = {"run": run, "printed": 10_000, "stored": 9000, "lines": 10_000, "lost": 0, "newest": now + 60}
+        hello = {"server": "1", "version": page.evaluate("document.body.dataset.version"), "now": now, "stream": ""}
+        body = f"event: hello\nretry: 60000\ndata: {json.dumps(hello)}\n\nevent: tally\ndata: {json.dumps(tally)}\n\n"
+        route.fulfill(content_type="text/event-stream", body=body)
+
+    page.route("/stream*", late)
+    page.reload()
+    said = page.locator("[data-tally=sum]")
+    expect(said).to_contain_text("1 000 B on their way to the store".replace(" ", "\u202f", 1))
+    expect(said).to_contain_text(re.compile(r"lines on their way here, behind by \d+\.\d s"))
+    expect(page.locator("#tally")).to_have_attribute("data-state", "apart")
