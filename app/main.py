@@ -17,6 +17,7 @@ from app.store.database import Database, sqlite_url
 from app.supervision.data_folder import hold_data_folder
 from app.supervision.doorbell import Doorbell
 from app.supervision.supervisor import Supervisor
+from app.supervision.warden_link import WardenLink, warden_command
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.live.feeds import Feeds
 from app.web.middleware import SecurityHeaders
@@ -72,11 +73,15 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
         db = await Database.open(settings.database or sqlite_url(settings.data))
         stack.push_async_callback(db.close)
         await accounts.prune(db, now=time.time())
+        warden = None
         if driver is None:
             driver = DockerDriver(settings.docker_host or None)
             stack.push_async_callback(driver.close)
+            if settings.warden:
+                warden = WardenLink(warden_command(settings, instance), leave=settings.leave_running)
+                stack.push_async_callback(warden.close)
         supervisor = await stack.enter_async_context(
-            Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance)
+            Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance, warden=warden)
         )
         pages = Pages()
         yield AppState(

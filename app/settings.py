@@ -47,6 +47,14 @@ class Settings:
     grace_seconds: float = setting(
         20.0, "A sandbox ends itself this many seconds after the last heartbeat; a restart within it adopts its runs."
     )
+    warden: bool = setting(
+        True, "Whether a warden stands beside the server: a process that stops sandboxes when the server cannot."
+    )
+    warden_action: str = setting(
+        "stop",
+        "What the warden does when the server's event loop is silent for the grace: stop or freeze. "
+        "When the server is gone it always stops.",
+    )
     operation_seconds: float = setting(
         300.0, "Time limit of one root operation (install, setup, start, score, teardown), in seconds."
     )

@@ -12,7 +12,7 @@ from app.cli.evaluate import evaluate
 from app.cli.logs import logs
 from app.cli.runs import runs
 from app.cli.serve import serve, sign_in_link
-from app.cli.stop import release, stop
+from app.cli.stop import panic, release, stop
 from app.domain.errors import CrucibleError
 from app.main import VERSION
 from app.settings import from_environment
@@ -29,7 +29,7 @@ def crucible(context: click.Context) -> None:
     context.obj = from_environment(os.environ)
 
 
-for command in (serve, evaluate, runs, logs, stop, release, doctor, sign_in_link):
+for command in (serve, evaluate, runs, logs, stop, panic, release, doctor, sign_in_link):
     crucible.add_command(command)
 
 

@@ -14,6 +14,7 @@ import uvloop
 
 from app.cli.client import Client
 from app.cli.local_server import LocalServer, local_server
+from app.cli.stop_signal import stop_all_on_signal
 from app.settings import Settings
 from app.store.database import Database, sqlite_url
 from app.web.sign_in import create_sign_in_link
@@ -44,6 +45,7 @@ def serve(
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_not_a_stream_cut_by_shutdown)
+    stop_all_on_signal(settings.data)
     uvloop.run(_serve(settings, FakeDriver() if fake else None, suite))
 
 
@@ -68,8 +70,10 @@ def _greet(local: LocalServer, data: Path) -> None:
         click.echo("Sign in once with this link and choose a password (it works for a day, once):\n")
         click.echo(f"    {local.link}\n")
     here = Path(sys.executable).parent
-    click.echo("Stop everything from any terminal; the second needs no server and ends every Crucible's sandboxes:\n")
-    click.echo(f"    CRUCIBLE_DATA={shlex.quote(str(data.absolute()))} {here / 'crucible'} stop --all")
+    folder = shlex.quote(str(data.absolute()))
+    click.echo("Stop everything from any terminal; the last needs no server and ends every Crucible's sandboxes:\n")
+    click.echo(f"    CRUCIBLE_DATA={folder} {here / 'crucible'} panic")
+    click.echo(f"    touch {folder}/STOP")
     click.echo(f"    {here / 'python'} -m sandbox_runner kill-all\n")
     click.echo("Ctrl-C ends the server and every run.")
 

@@ -1,43 +1,120 @@
-"""`crucible stop` and `crucible release`."""
+"""`crucible stop`, `crucible panic` and `crucible release`.
+
+A stop goes to the warden first: its door is a socket in the data folder, served outside the server's event loop. The
+server hears of it from the warden and records it. Where there is no warden the API is asked.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
+from pathlib import Path
 
 import click
 
 from app.cli.client import Json, open_client
 from app.settings import Settings
+from sandbox_runner import warden_socket
+from sandbox_runner.__main__ import main as sandbox_runner
+from sandbox_runner.stop_file import StopFile
+
+#: Seconds a warden may take to prove the deaths: it says itself when it cannot.
+WITHIN = 75.0
 
 
 @click.command()
 @click.argument("run", type=int, required=False)
+@click.option("--evaluation", type=int, help="Stop every run of this evaluation.")
 @click.option("--all", "everything", is_flag=True, help="Emergency-stop everything and hold the queue.")
 @click.option("--reason", default="", help="Why; it can also be given later.")
-@click.option("--no-wait", is_flag=True, help="Do not wait for the proof of death.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the proof of death (through the API only).")
 @click.pass_obj
-def stop(settings: Settings, run: int | None, everything: bool, reason: str, no_wait: bool) -> None:
-    """Stop RUN, or everything, and print the receipt. When no server answers: python -m sandbox_runner kill-all."""
-    if (run is None) == (not everything):
-        raise click.UsageError("name one run, or --all")
-    body: Json = {"text": reason, "wait": not no_wait}
+def stop(
+    settings: Settings, run: int | None, evaluation: int | None, everything: bool, reason: str, no_wait: bool
+) -> None:
+    """Stop RUN, an evaluation or everything, and print the proof. When nothing answers: crucible panic."""
+    if [run is not None, evaluation is not None, everything].count(True) != 1:
+        raise click.UsageError("name one run, one --evaluation, or --all")
+    what, number = ("all", 0) if everything else ("run", run) if run is not None else ("evaluation", evaluation)
+    well = _by_warden(settings, what, number or 0, reason)
+    if well is None:
+        well = _by_api(settings, what, number or 0, {"text": reason, "wait": not no_wait}) or no_wait
+    if everything:
+        click.echo("The queue is held. Let it go on with: crucible release --reason TEXT")
+    if not well:
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--reason", default="", help="Why; it can also be given later.")
+@click.pass_obj
+def panic(settings: Settings, reason: str) -> None:
+    """Stop everything of this data folder now, whether a server answers or not, and hold its queue.
+
+    Asks the warden, and where there is none ends the sandboxes itself. Needs the container engine only.
+    """
+    well = None if settings.server else _by_warden(settings, "all", 0, reason)
+    if well is None:
+        click.echo("No warden answers: this command ends the sandboxes itself.")
+        _latch(settings.data, reason)
+        well = sandbox_runner(_kill_all_of(settings)) == 0
+    click.echo("The queue is held. Let it go on with: crucible release --reason TEXT")
+    if not well:
+        sys.exit(1)
+
+
+def _by_warden(settings: Settings, what: str, number: int, reason: str) -> bool | None:
+    """Whether every death is proven; None when no warden of the data folder answers."""
+    if settings.server:
+        return None
+    order = {"do": "stop", "what": what, "number": number, "actor": getpass.getuser(), "text": reason, "path": "cli"}
+    try:
+        answer = warden_socket.ask(settings.data, order, within=WITHIN)
+    except warden_socket.NoWarden:
+        return None
+    for each in answer.get("ended", ()):
+        proof = each.get("error") or f"dead after {each['dead_ms']:.0f} ms, gone after {each['gone_ms']:.0f} ms"
+        click.echo(f"run {each['run']}: {each['role']} {each['id'][:12]} {proof}")
+    if not answer.get("ended"):
+        click.echo("No sandbox was there; what waits in the queue is the server's, which has been told.")
+    if answer.get("error"):
+        click.echo(answer["error"], err=True)
+    click.echo(f"The warden took {answer.get('ms', 0):.0f} ms.")
+    return bool(answer.get("ok"))
+
+
+def _by_api(settings: Settings, what: str, number: int, body: Json) -> bool:
+    """Whether every receipt has its proof."""
+    path = {"all": "/stop-all", "run": f"/runs/{number}/stop", "evaluation": f"/evaluations/{number}/stop"}[what]
 
     async def ask() -> list[Json]:
         async with open_client(settings) as client:
-            if everything:
-                return list((await client.post("/stop-all", body))["receipts"])
-            return [(await client.post(f"/runs/{run}/stop", body))["receipt"]]
+            answer = await client.post(path, body)
+            return list(answer["receipts"] if "receipts" in answer else [answer["receipt"]])
 
     receipts = asyncio.run(ask())
     for receipt in receipts:
         click.echo(receipt_line(receipt))
     if not receipts:
         click.echo("Nothing was running or queued.")
-    if everything:
-        click.echo("The queue is held. Let it go on with: crucible release --reason TEXT")
-    if not no_wait and any(receipt["dead_ms"] is None for receipt in receipts):
-        sys.exit(1)
+    return all(receipt["dead_ms"] is not None for receipt in receipts)
+
+
+def _latch(folder: Path, reason: str) -> None:
+    try:
+        StopFile(folder).set(actor=getpass.getuser(), text=reason or "crucible panic")
+    except OSError as error:
+        click.echo(f"The queue could not be held: {error}", err=True)
+
+
+def _kill_all_of(settings: Settings) -> list[str]:
+    """Of this data folder's sandboxes; of every Crucible's when it has no name yet."""
+    engine = ["--engine", settings.docker_host] if settings.docker_host else []
+    try:
+        return ["kill-all", *engine, "--instance", (settings.data / "instance").read_text().strip()]
+    except OSError:
+        return ["kill-all", *engine]
 
 
 def receipt_line(receipt: Json) -> str:

@@ -20,6 +20,7 @@ class StopSource(enum.StrEnum):
     RULE = "rule"
     LIMIT = "limit"
     SHUTDOWN = "shutdown"
+    WARDEN = "warden"  #: the server was silent beyond the grace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

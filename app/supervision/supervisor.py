@@ -26,15 +26,20 @@ from app.supervision.live_run import Ending, LiveRun, StopRequest
 from app.supervision.reconcile import Found, Reconciler
 from app.supervision.recorder import Account, Recorder
 from app.supervision.stop import StopLane, until_recorded
+from app.supervision.stop_path import StopPath, StopProof
 from app.supervision.usage_log import UsageLog
+from app.supervision.warden_link import Ordered, WardenLink
 from app.supervision.workshop import Workshop
 from app.task_standard import suites
-from sandbox_runner.driver import Driver, FreezeFailed, SandboxError
+from sandbox_runner.driver import Driver, FreezeFailed, Sandbox, SandboxError
+from sandbox_runner.stop_file import StopFile
 
 log = logging.getLogger(__name__)
 
 #: Seconds an answer to a stop waits for its receipt to be written; the kill is under way before.
 RECEIPT_WAIT = 1.0
+#: Seconds between looks for the file STOP.
+STOP_FILE_LOOK = 1.0
 #: Seconds a shutdown waits for the deaths of its runs.
 SHUTDOWN = 20.0
 
@@ -46,8 +51,20 @@ class Supervisor:
     be adopted by a server that starts within the grace.
     """
 
-    def __init__(self, *, db: Database, driver: Driver, settings: Settings, doorbell: Doorbell, instance: str) -> None:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        driver: Driver,
+        settings: Settings,
+        doorbell: Doorbell,
+        instance: str,
+        warden: WardenLink | None = None,
+    ) -> None:
         self.doorbell = doorbell
+        self._warden = warden
+        self._proof = StopProof(driver, warden, lambda: doorbell.ring(Doorbell.HOUSE))
+        self._stop_file = StopFile(settings.data)
         self._db = db
         self._settings = settings
         self._recorder = Recorder(
@@ -90,7 +107,14 @@ class Supervisor:
         live = self._shop.lives.get(run)
         return live.intake.account() if live is not None and live.intake is not None else None
 
+    @property
+    def stop_path(self) -> StopPath:
+        """The last proof that a stop would reach the engine and the warden."""
+        return self._proof.status
+
     async def __aenter__(self) -> Self:
+        if (latch := self._stop_file.read()) is not None:
+            await hold.set_hold(self._db, actor=latch.actor, text=latch.text, at=time.time())
         self._held = await hold.current(self._db) is not None
         self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._alerting = Alerting(db=self._db, doorbell=self.doorbell, group=self._group, hands=self)
@@ -108,8 +132,13 @@ class Supervisor:
             ("engine watch", self._watch.run()),
             ("queue", self._run_queue()),
             ("reconcile", self._reconciler.run()),
+            ("stop proof", self._proof.run()),
+            ("stop file", self._watch_stop_file()),
         ):
             self._background.append(self._group.create_task(endless, name=name))
+        if self._warden is not None:
+            standing = self._warden.run(roster=self._roster, on_order=self._ordered, on_death=self._warden_died)
+            self._background.append(self._group.create_task(standing, name="warden"))
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -184,6 +213,8 @@ class Supervisor:
             return await self._stop_again(live, kind, reason, received_at, begun, wait)
         request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun)
         live.stop = request
+        if self._warden is not None:
+            self._warden.strike(live.sandboxes.values())
         ending = self._group.create_task(self._lane.end(live, request), name=f"run {run}: stop")
         self._stops.add(ending)
         ending.add_done_callback(self._stops.discard)
@@ -264,7 +295,11 @@ class Supervisor:
         self._held = True
         emergency = StopKind.EMERGENCY
         stopping = self._stop_each(list(self._shop.lives), kind=emergency, reason=reason, wait=wait, ago=ago)
-        # Beside the kills, never before them.
+        await asyncio.sleep(0)  # The kills are under way; what follows is beside them.
+        try:
+            self._stop_file.set(actor=reason.actor, text=reason.text or "STOP ALL")
+        except OSError as error:
+            log.error("the file STOP could not be made: %s", error)
         await until_recorded(
             lambda: hold.set_hold(self._db, actor=reason.actor, text=reason.text or "STOP ALL", at=time.time())
         )
@@ -288,10 +323,71 @@ class Supervisor:
 
     async def release(self, *, actor: str, text: str) -> bool:
         """Let the queue go on. Starts nothing that was stopped. False when it was not held."""
+        try:
+            self._stop_file.clear()
+        except OSError as error:
+            raise Conflict(f"the file {self._stop_file.path} could not be removed: {error.strerror}") from None
         released = await hold.release(self._db, actor=actor, text=text, at=time.time())
         self._held = False
         self._queue_changed()
         return released
+
+    # -- stops that come by other ways
+
+    def _roster(self) -> list[tuple[Sandbox, int]]:
+        """Who lives, for the warden, each with its evaluation."""
+        return [(box, live.run.evaluation) for live in self._shop.lives.values() for box in live.sandboxes.values()]
+
+    def _ordered(self, ordered: Ordered) -> None:
+        """The warden was asked and acts already: do the same, and record it."""
+        log.warning("the warden was told to %s %s %d by %s", ordered.do, ordered.what, ordered.number, ordered.path)
+        self._group.create_task(self._obey(ordered), name=f"ordered by {ordered.path}")
+
+    async def _obey(self, ordered: Ordered) -> None:
+        if ordered.path == "file" and self._held:
+            return  # It is our own, or was acted upon already.
+        source = StopSource.WARDEN if ordered.path == "silence" else StopSource.OPERATOR
+        reason = StopReason(source=source, actor=ordered.actor, text=ordered.text, path=ordered.path)
+        stop = StopKind.STOP
+        try:
+            match ordered.do, ordered.what:
+                case "freeze", _:
+                    await self._freeze_those(ordered)
+                case _, "all":
+                    await self.stop_all(reason=reason, ago=ordered.ago)
+                case _, "evaluation":
+                    await self.stop_evaluation(ordered.number, kind=stop, reason=reason, ago=ordered.ago)
+                case _, "run":
+                    await self.stop(ordered.number, kind=stop, reason=reason, ago=ordered.ago)
+                case _:
+                    self._stop_each(list(self._shop.lives), kind=stop, reason=reason, ago=ordered.ago)
+        except CrucibleError as error:
+            log.error("ordered by %s: %s", ordered.path, error)
+
+    async def _freeze_those(self, ordered: Ordered) -> None:
+        number = {"run": lambda live: live.id, "evaluation": lambda live: live.run.evaluation}.get(ordered.what)
+        for run, live in list(self._shop.lives.items()):
+            if live.agent_sandbox is not None and (number is None or number(live) == ordered.number):
+                with contextlib.suppress(Conflict):
+                    await self.freeze(run, actor=ordered.actor, text=ordered.text)
+
+    async def _warden_died(self, why: str) -> None:
+        """Said where people look; the stop path is unproven until a new one answers."""
+        await until_recorded(
+            lambda: audit.append(
+                self._db, at=time.time(), actor="server", action="warden.died", subject="warden", detail=why
+            )
+        )
+        self.doorbell.ring(Doorbell.HOUSE)
+
+    async def _watch_stop_file(self) -> None:
+        """The file STOP works without a warden too."""
+        while True:
+            latch = self._stop_file.read()
+            if latch is not None and not self._held:
+                reason = StopReason(source=StopSource.OPERATOR, actor=latch.actor, text=latch.text, path="file")
+                await self.stop_all(reason=reason)
+            await asyncio.sleep(STOP_FILE_LOOK)
 
     # -- freezing
 

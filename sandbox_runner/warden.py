@@ -1,0 +1,376 @@
+"""The warden: a process beside the server that ends or freezes sandboxes when asked, and when the server falls silent.
+
+It shares nothing with the server but the data folder: its own interpreter, its own engine connection, its own door
+(`warden_socket.py`). The server beats from its event loop into the warden's stdin; the warden says on its stdout what
+it was asked to do and what it did. Every order, the empty one that proves the path too, goes through one queue to one
+killer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox_runner import warden_socket
+from sandbox_runner.driver import Driver, Sandbox, SandboxError
+from sandbox_runner.kill import kill_until_verified
+from sandbox_runner.spec import Role
+from sandbox_runner.stop_file import StopFile
+
+log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+#: Seconds between looks at the clock, the file STOP and the roster.
+LOOK, REFRESH = 0.25, 5.0
+#: The role that may be frozen.
+AGENT = Role.AGENT.value
+#: Seconds a strike the server also makes is given before the warden goes on by itself.
+SERVER_WITHIN = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """`do`: stop, freeze or prove. `what`: all, run or evaluation; `silence` is all, without the latch."""
+
+    do: str
+    what: str = "all"
+    number: int = 0
+    actor: str = ""
+    text: str = ""
+    path: str = "socket"
+    sandboxes: tuple[Sandbox, ...] = ()  #: named by the server, which acts too
+    received: float = field(default_factory=time.monotonic)
+    done: asyncio.Future[Json] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Warden:
+    """`tell` hands a line to the server. `action` is what silence does: stop or freeze."""
+
+    def __init__(
+        self,
+        *,
+        driver: Driver,
+        instance: str,
+        folder: Path,
+        grace_seconds: float,
+        action: str,
+        tell: Callable[[Json], None],
+    ) -> None:
+        self._driver = driver
+        self._instance = instance
+        self._folder = folder
+        self._grace = grace_seconds
+        self._action = action
+        self._tell = tell
+        self._stop_file = StopFile(folder)
+        self._roster: dict[str, Sandbox] = {}
+        self._evaluations: dict[str, int] = {}  #: of runs, as the server told
+        self._queue: asyncio.Queue[Order] = asyncio.Queue()
+        self._working: set[asyncio.Task[None]] = set()
+        self._beat = time.monotonic()
+        self._server_gone = False
+        self._refresh_now = asyncio.Event()
+        self._silence_acted = False
+        self._latched = False
+        self._over = asyncio.Event()
+        self._inode = 0
+
+    async def run(self) -> None:
+        """Until it is retired, or the server is gone and nothing of the instance is left."""
+        async with warden_socket.listening(self._folder, self.obey) as self._inode, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in (self._kill_by_turn(), self._look(), self._refresh_by_turn())]
+            await self._over.wait()
+            if self._working:  # A newer warden knows nothing of what is under way here.
+                await asyncio.wait(self._working, timeout=SERVER_WITHIN)
+            for task in tasks:
+                task.cancel()
+
+    # -- what is heard
+
+    async def obey(self, said: Json) -> Json:
+        """An order from the door; the answer tells when it is carried out."""
+        match said.get("do"):
+            case "retire":
+                self._over.set()
+                return {"ok": True}
+            case "stop" | "freeze" | "prove" as do:
+                try:
+                    order = _order(do, said)
+                except ValueError as error:
+                    return {"ok": False, "error": str(error)}
+                return await self._ordered(order)
+            case "status":
+                return {"ok": True, "sandboxes": len(self._roster), "silent_for": self._silent_for()}
+        return {"ok": False, "error": f"there is no order {str(said.get('do'))[:40]!r}"}
+
+    def heard(self, said: Json) -> None:
+        """A line from the server: a beat, the roster, a stop it makes itself, or a question after the path."""
+        self._beat = time.monotonic()
+        self._silence_acted = False
+        match said.get("do"):
+            case "roster":
+                self._roster.update({each["id"]: sandbox_of(each) for each in said["sandboxes"]})
+                self._evaluations = {str(run): int(number) for run, number in said["evaluations"].items()}
+            case "strike":
+                sandboxes = tuple(sandbox_of(each) for each in said["sandboxes"])
+                self._queue.put_nowait(Order(do="strike", sandboxes=sandboxes))
+            case "prove":
+                self._start(self._answer_proof(said))
+
+    def take(self, order: Order) -> None:
+        """An order nobody waits for."""
+        self._queue.put_nowait(order)
+
+    def retire(self) -> None:
+        """End; what is under way is carried out first."""
+        self._over.set()
+
+    def server_gone(self) -> None:
+        """Its end of the pipe is closed."""
+        self._server_gone = True
+        self._beat = time.monotonic()  # The grace in which another one may come counts from here.
+        self._silence_acted = False
+        self._refresh_now.set()
+
+    def _silent_for(self) -> float:
+        return time.monotonic() - self._beat
+
+    async def _ordered(self, order: Order) -> Json:
+        self._queue.put_nowait(order)
+        return await order.done
+
+    async def _answer_proof(self, said: Json) -> None:
+        answer = await self._ordered(Order(do="prove"))
+        self._tell({"said": "proof", "number": said.get("number"), **answer})
+
+    # -- the one queue, the one killer
+
+    async def _kill_by_turn(self) -> None:
+        """Takes orders in turn and begins each at once: none waits for the end of another."""
+        while True:
+            order = await self._queue.get()
+            self._start(self._carry_out(order))
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _carry_out(self, order: Order) -> None:
+        begun = time.monotonic()
+        try:
+            answer = await self._done(order)
+        except Exception as error:
+            log.exception("%s %s failed", order.do, order.what)
+            answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+        if not order.done.done():
+            order.done.set_result({"ms": round((time.monotonic() - begun) * 1000, 1), **answer})
+
+    async def _done(self, order: Order) -> Json:
+        match order.do:
+            case "prove":
+                return await self._prove()
+            case "strike":
+                return await self._strike(order.sandboxes)
+            case "freeze":
+                return await self._freeze(order)
+        return await self._stop(order)
+
+    async def _prove(self) -> Json:
+        """Nothing, by the way a kill goes."""
+        try:
+            async with asyncio.timeout(4.0):
+                await self._driver.ready()
+        except (SandboxError, TimeoutError) as error:
+            return {"ok": False, "error": str(error) or "the engine does not answer in 4 s"}
+        return {"ok": True}
+
+    async def _strike(self, sandboxes: tuple[Sandbox, ...]) -> Json:
+        """The server ends these too, and proves it: strike once, and go on only when it does not succeed."""
+        striking = [asyncio.create_task(self._driver.kill(sandbox)) for sandbox in sandboxes]
+        await asyncio.wait(striking, timeout=SERVER_WITHIN)
+        for task in striking:
+            task.cancel()
+        await asyncio.gather(*striking, return_exceptions=True)
+        left = [sandbox for sandbox in sandboxes if await self._may_live(sandbox)]
+        return {"ok": True, "ended": [await self._end(sandbox) for sandbox in left]}
+
+    async def _may_live(self, sandbox: Sandbox) -> bool:
+        try:
+            return await self._driver.alive(sandbox)
+        except SandboxError:
+            return True
+
+    async def _stop(self, order: Order) -> Json:
+        """Those we know are struck before anything is asked; then the engine is asked for more until it has none."""
+        ending = {each.id: self._ending(each) for each in self._roster.values() if self._meant(order, each)}
+        await asyncio.sleep(0)  # Every first strike is made in this turn of the loop.
+        self._report(order)
+        if order.what == "evaluation" and not ending:
+            return {"ok": False, "error": f"no sandbox of evaluation {order.number} is known", "ended": []}
+        ended = list(await asyncio.gather(*ending.values()))
+        problem = ""
+        try:
+            while more := [each for each in await self._found() if each.id not in ending and self._meant(order, each)]:
+                ending.update({each.id: self._ending(each) for each in more})
+                ended += await asyncio.gather(*(ending[each.id] for each in more))
+        except SandboxError as error:
+            problem = f"the engine could not be asked what is left: {error}"
+        answer = {"ok": not problem and all("error" not in each for each in ended), "ended": ended, "error": problem}
+        self._note({"done": order.what, "number": order.number, **answer})
+        return answer
+
+    def _ending(self, sandbox: Sandbox) -> asyncio.Task[Json]:
+        return asyncio.create_task(self._end(sandbox))
+
+    async def _end(self, sandbox: Sandbox) -> Json:
+        told: Json = {"id": sandbox.id, "run": sandbox.run, "role": sandbox.role}
+        try:
+            death = await kill_until_verified(self._driver, sandbox)
+        except SandboxError as error:
+            return {**told, "error": str(error)}
+        self._roster.pop(sandbox.id, None)
+        return {**told, "dead_ms": round(death.dead_after * 1000, 1), "gone_ms": round(death.gone_after * 1000, 1)}
+
+    async def _freeze(self, order: Order) -> Json:
+        self._report(order)
+        # Only an agent can be thawed again; root's operations have a time limit, and end with their keepers.
+        meant = [each for each in self._roster.values() if each.role == AGENT and self._meant(order, each)]
+        done = await asyncio.gather(*(self._driver.freeze(each) for each in meant), return_exceptions=True)
+        frozen: list[Json] = [{"id": each.id, "run": each.run, "role": each.role} for each in meant]
+        for each, error in zip(frozen, done, strict=True):
+            if error is not None:
+                each["error"] = str(error)
+        answer = {"ok": all("error" not in each for each in frozen), "frozen": frozen}
+        self._note({"done": "freeze", **answer})
+        return answer
+
+    def _report(self, order: Order) -> None:
+        """To the server, so that it records the stop and holds its queue; to the latch and the journal for the next."""
+        if order.what == "all" and order.do == "stop":
+            self._latched = True
+            try:
+                self._stop_file.set(actor=order.actor, text=order.text)
+            except OSError as error:
+                log.error("the file STOP could not be made: %s", error)
+        said = {
+            "do": order.do,
+            "what": order.what,
+            "number": order.number,
+            "actor": order.actor,
+            "text": order.text,
+            "path": order.path,
+        }
+        self._tell({"said": "order", "received": order.received, **said})
+        self._note(said)
+
+    def _note(self, said: Json) -> None:
+        """A line in the warden's own journal: what was done while no server could write it down."""
+        try:
+            with (self._folder / "warden.jsonl").open("a") as journal:
+                journal.write(json.dumps({"at": round(time.time(), 3), **said}) + "\n")
+        except OSError as error:
+            log.error("the journal could not be written: %s", error)
+
+    # -- what is seen
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            self._look_at_file()
+            self._look_at_clock()
+
+    def _look_at_file(self) -> None:
+        latch = self._stop_file.read()
+        if latch is None:
+            self._latched = False
+        elif not self._latched:
+            self._latched = True
+            self._queue.put_nowait(Order(do="stop", actor=latch.actor, text=latch.text, path="file"))
+
+    def _look_at_clock(self) -> None:
+        """The server is silent beyond the grace: it is dead, or its event loop hangs."""
+        if not warden_socket.is_current(self._folder, self._inode):
+            self._over.set()  # A newer warden is at the door: what happens next is its business.
+            return
+        if self._silent_for() < self._grace or self._silence_acted:
+            return
+        self._silence_acted = True
+        why = "the server ended" if self._server_gone else "the server's event loop hangs"
+        text = f"{why}: nothing heard for {self._silent_for():.0f} s"
+        log.error("%s: %s everything", text, self._action)
+        # Without a server nothing watches what is frozen.
+        do = "stop" if self._server_gone else self._action
+        self._queue.put_nowait(Order(do=do, what="silence", actor="warden", text=text, path="silence"))
+
+    async def _refresh_by_turn(self) -> None:
+        """What the engine has of us, each few seconds: an order must find its sandboxes known."""
+        while True:
+            try:
+                await self._refresh()
+            except SandboxError as error:
+                log.warning("the engine could not be asked what there is: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._refresh_now.wait(), 0.5 if self._server_gone else REFRESH)
+            self._refresh_now.clear()
+
+    async def _refresh(self) -> None:
+        before = set(self._roster)
+        found = {sandbox.id: sandbox for sandbox in await self._found()}
+        for gone in before - found.keys():
+            self._roster.pop(gone, None)
+        self._roster.update(found)
+        if self._server_gone and not found and not self._working:
+            self._over.set()
+        elif found and (self._latched or (self._server_gone and self._silence_acted)):
+            self._queue.put_nowait(Order(do="strike", sandboxes=tuple(found.values())))
+
+    async def _found(self) -> list[Sandbox]:
+        return await self._driver.list_owned(self._instance)
+
+    def _meant(self, order: Order, sandbox: Sandbox) -> bool:
+        match order.what:
+            case "run":
+                return sandbox.run == str(order.number)
+            case "evaluation":
+                return self._evaluations.get(sandbox.run) == order.number
+        return True
+
+
+def _order(do: str, said: Json) -> Order:
+    what = str(said.get("what", "all"))
+    number = said.get("number", 0)
+    if what not in {"all", "run", "evaluation"} or not isinstance(number, int):
+        raise ValueError(f"{what} {number} is nothing that can be stopped")
+    return Order(
+        do=do,
+        what=what,
+        number=number,
+        actor=str(said.get("actor", ""))[:200],
+        text=str(said.get("text", ""))[:1000],
+        path=str(said.get("path", "socket"))[:20],
+    )
+
+
+def sandbox_of(said: Json) -> Sandbox:
+    return Sandbox(
+        id=said["id"], run=said["run"], instance=said["instance"], role=said["role"], pid=said["pid"], started_at=0.0
+    )
+
+
+def sandbox_said(sandbox: Sandbox) -> Json:
+    return {
+        "id": sandbox.id,
+        "run": sandbox.run,
+        "instance": sandbox.instance,
+        "role": sandbox.role,
+        "pid": sandbox.pid,
+    }

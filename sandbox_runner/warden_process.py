@@ -1,0 +1,84 @@
+"""`python -m sandbox_runner.warden_process`: the warden as a process of its own. The server starts it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from sandbox_runner.docker_driver import DockerDriver
+from sandbox_runner.warden import Order, Warden
+
+#: A line up to this length is written to a pipe whole or not at all.
+WHOLE = 4096
+
+
+def _tell(said: dict[str, Any]) -> None:
+    """To the server, if it reads: a server that hangs must not hang the warden."""
+    line = json.dumps(said).encode() + b"\n"
+    try:
+        if len(line) <= WHOLE:
+            os.write(sys.stdout.fileno(), line)
+    except OSError:
+        pass
+
+
+async def _hear(warden: Warden) -> None:
+    """Every line of the server until its end of the pipe is closed."""
+    reader = asyncio.StreamReader(limit=1024 * 1024)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        try:
+            warden.heard(json.loads(line))
+        except (ValueError, KeyError, TypeError):
+            logging.getLogger(__name__).error("a line of the server could not be understood: %r", line[:200])
+    warden.server_gone()
+
+
+async def _run(options: argparse.Namespace) -> None:
+    driver = DockerDriver(options.engine or None)
+    warden = Warden(
+        driver=driver,
+        instance=options.instance,
+        folder=options.folder,
+        grace_seconds=options.grace,
+        action=options.action,
+        tell=_tell,
+    )
+
+    def all_by_signal() -> None:
+        warden.take(Order(do="stop", actor="signal", text="SIGUSR1", path="signal"))
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, all_by_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})  # The server blocks it, and we are its child.
+    hearing = asyncio.create_task(_hear(warden))
+    try:
+        await warden.run()
+    finally:
+        hearing.cancel()
+        await driver.close()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m sandbox_runner.warden_process", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--instance", required=True)
+    parser.add_argument("--engine", default="")
+    parser.add_argument("--grace", type=float, required=True)
+    parser.add_argument("--action", choices=("stop", "freeze"), default="stop")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)-7s warden: %(message)s")
+    os.set_blocking(sys.stdout.fileno(), False)
+    # The server's terminal is not ours: what ends it must not end us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(_run(options))
+
+
+if __name__ == "__main__":
+    main()
