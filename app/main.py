@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from app.domain.errors import Refused
 from app.settings import Settings
 from app.store import accounts
 from app.store.database import Database, sqlite_url
@@ -30,6 +31,7 @@ from sandbox_runner.docker_driver import DockerDriver
 from sandbox_runner.driver import Driver
 
 VERSION = "0.1.0"
+WARDEN_ACTIONS = ("stop", "freeze")
 #: Largest request body. No form or API call of ours comes near it.
 MAX_BODY = 256 * 1024
 #: Names the health check and the commands on this machine use, whatever the server is called outside.
@@ -68,6 +70,10 @@ def create_app(settings: Settings, *, driver: Driver | None = None) -> Starlette
 @asynccontextmanager
 async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncIterator[AppState]:
     """Everything behind the pages, open. Raises `Unavailable` when another server holds the data folder."""
+    if settings.warden_action not in WARDEN_ACTIONS:
+        raise Refused(
+            f"{settings.warden_action!r} is not one", where="CRUCIBLE_WARDEN_ACTION", todo="Use stop or freeze."
+        )
     async with AsyncExitStack() as stack:
         instance = stack.enter_context(hold_data_folder(settings.data))
         db = await Database.open(settings.database or sqlite_url(settings.data))
@@ -78,7 +84,8 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
             driver = DockerDriver(settings.docker_host or None)
             stack.push_async_callback(driver.close)
             if settings.warden:
-                warden = WardenLink(warden_command(settings, instance), leave=settings.leave_running)
+                command, words = warden_command(settings, instance), settings.data / "warden.log"
+                warden = WardenLink(command, log_file=words, leave=settings.leave_running)
                 stack.push_async_callback(warden.close)
         supervisor = await stack.enter_async_context(
             Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance, warden=warden)

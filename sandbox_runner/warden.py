@@ -52,7 +52,10 @@ class Order:
 
 
 class Warden:
-    """`tell` hands a line to the server. `action` is what silence does: stop or freeze."""
+    """`tell` hands a line to the server. `action` is what silence does: stop or freeze.
+
+    `succeeded` says whether another server has the data folder; it is asked when ours is gone.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Warden:
         grace_seconds: float,
         action: str,
         tell: Callable[[Json], None],
+        succeeded: Callable[[], bool] = lambda: False,
     ) -> None:
         self._driver = driver
         self._instance = instance
@@ -70,6 +74,7 @@ class Warden:
         self._grace = grace_seconds
         self._action = action
         self._tell = tell
+        self._succeeded = succeeded
         self._stop_file = StopFile(folder)
         self._roster: dict[str, Sandbox] = {}
         self._evaluations: dict[str, int] = {}  #: of runs, as the server told
@@ -82,6 +87,7 @@ class Warden:
         self._latched = False
         self._over = asyncio.Event()
         self._inode = 0
+        self._away = ""  #: why the engine cannot be asked, as it was said last
 
     async def run(self) -> None:
         """Until it is retired, or the server is gone and nothing of the instance is left."""
@@ -303,6 +309,8 @@ class Warden:
             return
         if self._silent_for() < self._grace or self._silence_acted:
             return
+        if self._server_gone and self._succeeded():
+            return  # It adopts what is there, and its own warden is about to take the door.
         self._silence_acted = True
         why = "the server ended" if self._server_gone else "the server's event loop hangs"
         text = f"{why}: nothing heard for {self._silent_for():.0f} s"
@@ -317,10 +325,19 @@ class Warden:
             try:
                 await self._refresh()
             except SandboxError as error:
-                log.warning("the engine could not be asked what there is: %s", error)
+                self._engine_away(str(error))
+            else:
+                self._away = ""
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._refresh_now.wait(), 0.5 if self._server_gone else REFRESH)
             self._refresh_now.clear()
+
+    def _engine_away(self, why: str) -> None:
+        if why != self._away:
+            log.warning("the engine could not be asked what there is: %s", why)
+        self._away = why
+        if self._server_gone and not self._roster and not self._working:
+            self._over.set()  # Nothing of ours was ever seen.
 
     async def _refresh(self) -> None:
         before = set(self._roster)

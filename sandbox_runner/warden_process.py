@@ -29,6 +29,16 @@ def _tell(said: dict[str, Any]) -> None:
         pass
 
 
+def _is_locked(file: Path) -> bool:
+    """Read from the kernel's list: trying the lock would keep a starting server out."""
+    try:
+        inode = file.stat().st_ino
+        locks = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return False
+    return any("FLOCK" in line and f":{inode} " in line for line in locks)
+
+
 async def _hear(warden: Warden) -> None:
     """Every line of the server until its end of the pipe is closed."""
     reader = asyncio.StreamReader(limit=1024 * 1024)
@@ -50,6 +60,7 @@ async def _run(options: argparse.Namespace) -> None:
         grace_seconds=options.grace,
         action=options.action,
         tell=_tell,
+        succeeded=lambda: _is_locked(options.lock),
     )
 
     def all_by_signal() -> None:
@@ -69,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox_runner.warden_process", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--instance", required=True)
+    parser.add_argument("--lock", type=Path, required=True, help="the file a server of this folder holds locked")
     parser.add_argument("--engine", default="")
     parser.add_argument("--grace", type=float, required=True)
     parser.add_argument("--action", choices=("stop", "freeze"), default="stop")

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from app.domain.errors import Unavailable
 
+#: Held by the server of a folder for as long as it lives.
+LOCK = "server.lock"
+
 
 @contextlib.contextmanager
 def hold_data_folder(folder: Path) -> Iterator[str]:
     """Hold the folder for this process; answers the instance name. Raises `Unavailable` when another server has it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

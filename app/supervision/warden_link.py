@@ -16,9 +16,11 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
+from app.supervision.data_folder import LOCK
 from sandbox_runner.driver import Sandbox
 from sandbox_runner.warden import sandbox_said
 
@@ -47,11 +49,12 @@ class Ordered:
 
 
 class WardenLink:
-    """An async context manager: a warden stands beside the server while it is open."""
+    """A warden stands beside the server from `run` to `close`."""
 
-    def __init__(self, command: Sequence[str], *, leave: bool = False) -> None:
+    def __init__(self, command: Sequence[str], *, log_file: Path, leave: bool = False) -> None:
         """`command` starts the warden. `leave`: sandboxes may outlive the server, and the warden with them."""
         self._command = command
+        self._log = log_file
         self._leave = leave
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
@@ -130,9 +133,16 @@ class WardenLink:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Not asyncio's: its subprocesses are killed with the loop, and this one outlives us.
-        process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, bufsize=0
-        )
+        # Nor with our stderr: whoever reads that would wait for the warden's end.
+        with self._log.open("ab") as words:
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=words,
+                start_new_session=True,
+                bufsize=0,
+            )
         assert process.stdin is not None
         os.set_blocking(process.stdin.fileno(), False)
         return process
@@ -198,6 +208,7 @@ def warden_command(settings: Settings, instance: str) -> list[str]:
     return [
         *(sys.executable, "-m", "sandbox_runner.warden_process"),
         *("--folder", str(settings.data.absolute()), "--instance", instance),
+        *("--lock", str(settings.data.absolute() / LOCK)),
         *("--engine", settings.docker_host, "--grace", str(settings.grace_seconds)),
         *("--action", settings.warden_action),
     ]

@@ -23,7 +23,7 @@ from app.web.text import visible
 from app.web.views.strip import strip_of
 
 #: Ways to stop everything when this page does not answer.
-STOP_COMMANDS = ("crucible stop --all", "python -m sandbox_runner kill-all")
+STOP_COMMANDS = ("crucible panic", "touch STOP (in the data folder)", "python -m sandbox_runner kill-all")
 
 #: What `?said=` may make a page say, once, after a redirect.
 NOTICES = {

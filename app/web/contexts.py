@@ -48,6 +48,7 @@ from app.web.parts import (
     ReceiptView,
     RunView,
     SettingView,
+    StopPathView,
     SuiteView,
     TaskResult,
     TokenView,
@@ -69,6 +70,7 @@ class Strip:
     slots: int
     engine: EngineView
     hold: HoldView | None
+    stop_path: StopPathView
     alerts_open: int  #: counted up to 200
     alerts_worst: str  #: "" or the worst open severity
     grave: int  #: id of the newest open alert that is high or critical; 0 without any

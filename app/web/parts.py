@@ -15,6 +15,18 @@ class EngineView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StopPathView:
+    """The last proof that a stop would reach the engine and the warden."""
+
+    proven_at: float  #: unix seconds, 0: never
+    ms: float
+    age: float  #: seconds since it, when this was drawn
+    proven: bool  #: not older than ten seconds
+    warden: bool
+    problem: str  #: why the newest proof failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HoldView:
     """The queue's latch after STOP ALL."""
 

@@ -76,6 +76,25 @@ function tick() {
   for (const element of document.querySelectorAll("[data-since]")) {
     setText(element, duration(now - Number(element.dataset.since)));
   }
+  tickStopPath(now);
+}
+
+const STALE = 10; // s after which a proof no longer counts
+
+/** "stop path OK 2 s ago, 14 ms": a button whose way is not proven must not look like a working one. */
+function tickStopPath(now) {
+  const badge = document.getElementById("stop-path");
+  if (!badge) return;
+  const at = Number(badge.dataset.proven);
+  const age = Math.max(0, now - at);
+  const unproven = !at || age > STALE;
+  badge.classList.toggle("is-unproven", unproven);
+  document.getElementById("stop-all")?.classList.toggle("is-unproven", unproven);
+  document.body.classList.toggle("is-unproven", unproven);
+  const last = at ? `, last OK ${duration(age)} ago` : "";
+  const why = badge.dataset.problem ? `: ${badge.dataset.problem}` : "";
+  const text = unproven ? `STOP (unproven)${last}${why}` : `stop path OK ${Math.round(age)} s ago, ${badge.dataset.ms}`;
+  setText(badge.querySelector("[data-keep]"), text);
 }
 
 function setText(element, text) {

@@ -89,7 +89,8 @@ LINK = re.compile(r"/welcome/\S+")
 class Servers:
     """Servers over one data folder, one after another."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, grace: int = GRACE) -> None:
+        self.grace = grace
         self.data = folder / "data"
         self.suites = folder / "suites"
         for path, text in {
@@ -112,7 +113,7 @@ class Servers:
             "CRUCIBLE_SUITES": str(self.suites),
             "CRUCIBLE_PORT": "0",
             "CRUCIBLE_SLOTS": str(RUNS),
-            "CRUCIBLE_GRACE_SECONDS": str(GRACE),
+            "CRUCIBLE_GRACE_SECONDS": str(self.grace),
         }
         with self.log.open("ab") as output:
             crucible = str(Path(sys.executable).parent / "crucible")

@@ -20,6 +20,7 @@ async def health(request: WebRequest, _visitor: Visitor) -> Response:
             "version": state["version"],
             "started_at": state["started_at"],
             "engine": dataclasses.asdict(strip.engine),
+            "stop_path": dataclasses.asdict(strip.stop_path),
             "hold": dataclasses.asdict(strip.hold) if strip.hold else None,
             "counts": dict(strip.counts),
             "slots": strip.slots,

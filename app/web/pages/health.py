@@ -15,7 +15,7 @@ from app.web.access import Visitor
 from app.web.answers import frame_of, page
 from app.web.contexts import HealthPage, Strip
 from app.web.filters import bytes_text, duration_text
-from app.web.parts import Check, SettingView
+from app.web.parts import Check, SettingView, StopPathView
 from app.web.state import AppState, WebRequest
 
 #: Below this the record may soon have no room.
@@ -24,8 +24,11 @@ LITTLE_DISK = 1024**3
 STOPS = (
     ("STOP on the run page, or Shift+K and Enter", "stops one run"),
     ("STOP ALL in the header", "stops everything and holds the queue"),
-    ("crucible stop RUN", "stops one run, through the server"),
-    ("crucible stop --all", "stops everything, through the server"),
+    ("STOP on an evaluation's page", "stops all runs of it"),
+    ("crucible stop RUN", "stops one run, through the warden's socket; --evaluation N and --all as well"),
+    ("crucible panic", "stops everything and holds the queue, whether this server answers or not"),
+    ("touch STOP", "in the data folder: the same, without a program of ours"),
+    ("kill -USR1 PID", "of this server or of its warden: the same, by a signal"),
     ("POST /api/v1/stop-all", "stops everything, for programs"),
     ("python -m sandbox_runner kill-all", "kills every sandbox; needs only the container engine, not this server"),
 )
@@ -49,6 +52,7 @@ def checks(state: AppState, strip: Strip) -> tuple[Check, ...]:
     engine, held, busy = strip.engine, strip.hold, strip.live - strip.counts.get("queued", 0)
     return (
         Check(label="Container engine", value=engine.text, good=engine.reachable),
+        Check(label="Stop path", value=_proof(strip.stop_path), good=strip.stop_path.proven),
         Check(label="Queue", value=f"held by {held.actor}: {held.text}" if held else "going", good=held is None),
         Check(
             label="Slots", value=f"{busy} of {strip.slots} taken, {strip.counts.get('queued', 0)} waiting", good=True
@@ -59,6 +63,13 @@ def checks(state: AppState, strip: Strip) -> tuple[Check, ...]:
         Check(label="Up for", value=duration_text(time.time() - state["started_at"]), good=True),
         Check(label="Version", value=state["version"], good=True),
     )
+
+
+def _proof(path: StopPathView) -> str:
+    if path.proven:
+        return f"proven {path.age:.0f} s ago in {path.ms:.0f} ms" + (", with the warden" if path.warden else "")
+    last = f"; last proven {duration_text(path.age)} ago" if path.proven_at else ""
+    return f"UNPROVEN: {path.problem or 'no proof came'}{last}"
 
 
 def settings_shown(settings: Settings) -> tuple[SettingView, ...]:

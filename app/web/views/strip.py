@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from app.domain.alerts import AlertStatus, Severity
 from app.domain.runs import LIVE_STATES, RunState
 from app.settings import Settings
 from app.store import alerts, hold, runs
 from app.store.database import Database
+from app.supervision.stop_path import StopPath
 from app.supervision.supervisor import Supervisor
 from app.web.contexts import Queue, Strip
-from app.web.parts import EngineView, HoldView
+from app.web.parts import EngineView, HoldView, StopPathView
 from app.web.text import visible
 from app.web.views.alerts import worst
 from app.web.views.runs import run_view
@@ -32,9 +35,21 @@ async def strip_of(db: Database, supervisor: Supervisor, settings: Settings) -> 
         slots=settings.slots,
         engine=EngineView(reachable=engine.reachable, text=visible(engine.text), since=engine.since),
         hold=HoldView(actor=visible(held.actor), text=visible(held.text), at=held.at) if held else None,
+        stop_path=stop_path_view(supervisor.stop_path, now=time.time()),
         alerts_open=len(unseen),
         alerts_worst=worst(unseen),
         grave=max((alert.id for alert in unseen if alert.finding.severity >= Severity.HIGH), default=0),
+    )
+
+
+def stop_path_view(path: StopPath, *, now: float) -> StopPathView:
+    return StopPathView(
+        proven_at=round(path.proven_at, 3),
+        ms=path.ms,
+        age=max(0.0, now - path.proven_at) if path.proven_at else 0.0,
+        proven=path.proven(now),
+        warden=path.warden,
+        problem=visible(path.problem),
     )
 
 

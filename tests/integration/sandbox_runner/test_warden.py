@@ -35,6 +35,7 @@ class Gate:
     folder: Path
     driver: FakeDriver
     running: asyncio.Task[None]
+    taken_over: asyncio.Event
     told: list[dict[str, Any]] = field(default_factory=list)
 
     async def start(self, run: str, role: Role = Role.AGENT) -> Sandbox:
@@ -67,6 +68,7 @@ async def open_gate(tmp_path: Path) -> AsyncIterator[OpenGate]:
     @contextlib.asynccontextmanager
     async def opened(*, grace: float = 60.0, action: str = "stop") -> AsyncIterator[Gate]:
         told: list[dict[str, Any]] = []
+        taken_over = asyncio.Event()
         warden = Warden(
             driver=driver,
             instance=INSTANCE,
@@ -74,9 +76,10 @@ async def open_gate(tmp_path: Path) -> AsyncIterator[OpenGate]:
             grace_seconds=grace,
             action=action,
             tell=told.append,
+            succeeded=taken_over.is_set,
         )
         running = asyncio.create_task(warden.run())
-        gate = Gate(warden, tmp_path, driver, running, told)
+        gate = Gate(warden, tmp_path, driver, running, taken_over, told)
         try:
             await until(lambda: answers(tmp_path))
             yield gate
@@ -205,6 +208,21 @@ async def test_beats_hold_it_off_and_silence_may_freeze_instead(open_gate: OpenG
             return await gate.driver.list_owned() == []
 
         await until(nothing_left)
+
+
+async def test_what_another_server_has_taken_over_is_left_alone(open_gate: OpenGate) -> None:
+    async with open_gate(grace=0.3) as gate:
+        sandbox = await gate.start("1")
+        gate.taken_over.set()
+        gate.warden.server_gone()
+        await asyncio.sleep(1.2)  # four graces
+        assert await gate.driver.alive(sandbox)
+        gate.taken_over.clear()
+
+        async def dead() -> bool:
+            return not await gate.driver.alive(sandbox)
+
+        await until(dead)
 
 
 async def test_it_ends_when_the_server_is_gone_and_nothing_is_left(open_gate: OpenGate) -> None:
