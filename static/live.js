@@ -1,4 +1,5 @@
 // What a page does by itself: one stream in, the page up to date. Every page works without this file.
+import { Beside } from "./live/beside.js";
 import { banner, heardFrame, refresh, say, showBehind, showState, startChrome, textBanner } from "./live/chrome.js";
 import { heardTime, serverNow, startClock } from "./live/clock.js";
 import { cue, startCues } from "./live/cues.js";
@@ -23,7 +24,8 @@ const wall = document.getElementById("wall") ? new Wall(document.getElementById(
 const watched = new Map([...document.querySelectorAll("[data-cursor]")].map((root) => [root.dataset.run, new Watched(root)]));
 const tallies = new Map([...watched].map(([run, { cursor }]) => [run, new Tally(run, Number(cursor.split(".")[1]))]));
 showBehind(() => Math.max(0, ...[...tallies.values()].map((tally) => tally.behind)));
-startKeys(() => watched.values().next().value ?? { wall });
+const beside = watched.size === 2 ? new Beside([...watched.values()]) : null;
+startKeys(() => beside?.leader ?? watched.values().next().value ?? { wall });
 const form = document.getElementById("new");
 if (form) startForm(form);
 

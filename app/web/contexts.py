@@ -306,6 +306,34 @@ class RunPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of two runs beside each other."""
+
+    run: RunView
+    receipts: tuple[ReceiptView, ...]  #: newest first
+    watchers: tuple[WatcherView, ...]
+    alerts: int
+    agent_at: float | None  #: when its agent began, unix seconds
+    output: OutputPane
+    charts: Charts
+    cursor: str  #: as in `RunPage`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparePage:
+    """pages/compare.html, GET /compare?run=1&run=2: two runs beside each other. With fewer it asks which."""
+
+    template: ClassVar[str] = "pages/compare.html"
+
+    frame: Frame
+    sides: tuple[Side, ...]  #: two, or none: then one chooses
+    chosen: tuple[int, ...]
+    runs: tuple[RunView, ...]  #: to choose from; those of the same task first
+    problem: Problem | None
+    stream: str  #: "" while one chooses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewForm:
     """What was written, to fill the form again. Inputs: suite, task (many), agent, model, epochs, policy, limits.*"""
 

@@ -15,6 +15,7 @@ from app.web.pages import (
     account,
     alerts,
     audit,
+    compare,
     downloads,
     evaluations,
     health,
@@ -39,6 +40,7 @@ TABLE: tuple[BaseRoute, ...] = (
     person("GET", "/evaluations/{evaluation}", evaluations.results),
     person("POST", "/evaluations/{evaluation}/stop", stops.stop_evaluation),  # kind=stop|emergency, text
     person("GET", "/runs/{run}", runs.show),  # ?line=N, ?at=TIME
+    person("GET", "/compare", compare.compare),  # ?run=1&run=2
     person("GET", "/runs/{run}/lines", output.lines),  # ?before=|after=|around=&limit=&mark=1 and a query: JSON rows
     person("GET", "/runs/{run}/search", output.find),  # ?after= and a query (output_query.py): JSON lines
     person("GET", "/runs/{run}/outline", output.outline),  # ?buckets=

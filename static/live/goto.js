@@ -13,12 +13,17 @@ export async function goTo(text, pane, log) {
   return goToMoment(at, pane, log);
 }
 
+/** The number of the first line printed at or after `at`, unix seconds; of the last when there is none. */
+export async function momentLine(at, pane) {
+  const response = await fetch(`${pane.root.dataset.moment}?at=${Math.max(0, at).toFixed(6)}`, { headers: { Accept: "application/json" } });
+  if (!response.ok) throw new Error(`the server answered ${response.status}`);
+  return (await response.json()).line;
+}
+
 /** To the first line printed at or after `at`, unix seconds. */
 export async function goToMoment(at, pane, log) {
   try {
-    const response = await fetch(`${pane.root.dataset.moment}?at=${at.toFixed(6)}`, { headers: { Accept: "application/json" } });
-    if (!response.ok) throw new Error(`the server answered ${response.status}`);
-    await log.open((await response.json()).line, { mark: true });
+    await log.open(await momentLine(at, pane), { mark: true });
   } catch (error) {
     say(`That moment was not found: ${error.message}.`);
   }

@@ -8,6 +8,7 @@ let chord = 0; // performance.now() of the last "g"
 let armed = null; // {button, until}
 
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
+const writing = (target) => typing(target) && !target.matches("[type=range], [type=checkbox]");
 
 function onKey(event, { pane, log, view, search, wall }) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -22,8 +23,9 @@ function onKey(event, { pane, log, view, search, wall }) {
     }
     say("");
   }
-  if (typing(event.target) || document.querySelector("dialog[open]")) return;
-  if (event.key === "K" && event.shiftKey) return arm(event);
+  if (document.querySelector("dialog[open]")) return;
+  if (event.key === "K" && event.shiftKey && !writing(event.target)) return arm(event);
+  if (typing(event.target)) return;
   if (chord && performance.now() - chord < 1500 && PLACES[event.key]) return location.assign(PLACES[event.key]);
   chord = event.key === "g" ? performance.now() : 0;
   switch (event.key) {
@@ -115,7 +117,8 @@ function arm(event) {
   const inFocus = document.activeElement?.closest("[data-run]:not(body)");
   const button = (inFocus ?? document.getElementById("panel"))?.querySelector("[data-stop]");
   if (!button) {
-    say(document.getElementById("wall") ? "Choose a run with j and k first." : "There is nothing to stop here.");
+    if (document.querySelector(".beside")) say("Press into one of the two outputs first.");
+    else say(document.getElementById("wall") ? "Choose a run with j and k first." : "There is nothing to stop here.");
     return;
   }
   armed = { button, until: performance.now() + ARMED };

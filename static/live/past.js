@@ -96,7 +96,7 @@ export class Past {
 
   async #ask(at) {
     try {
-      const response = await fetch(`/runs/${this.#root.dataset.run}/past?at=${at.toFixed(6)}`, { headers: { Accept: "application/json" } });
+      const response = await fetch(`/runs/${this.#root.dataset.of}/past?at=${at.toFixed(6)}`, { headers: { Accept: "application/json" } });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
       return await response.json();
     } catch (error) {

@@ -1,7 +1,7 @@
 // One run on the page: its output, its charts, its status and its alerts, and what each frame about it does there.
 import { say } from "./chrome.js";
 import { Charts } from "./charts.js";
-import { goTo, goToMoment, startMarked } from "./goto.js";
+import { goTo, goToMoment, momentLine, startMarked } from "./goto.js";
 import { Log } from "./log.js";
 import { morph, parse } from "./morph.js";
 import { Pane } from "./pane.js";
@@ -12,7 +12,6 @@ import { reapply } from "./stop.js";
 import { View } from "./view.js";
 
 export class Watched {
-  #root;
   #charts;
   #past;
   #now = {}; // panel and alerts as they are now, if the page has been told
@@ -21,7 +20,7 @@ export class Watched {
 
   /** `root` holds all of the run: `[data-cursor]` says what the page shows already. */
   constructor(root) {
-    this.#root = root;
+    this.root = root;
     this.run = root.dataset.run;
     this.cursor = root.dataset.cursor;
     this.pane = new Pane(root.querySelector(".log"));
@@ -45,6 +44,20 @@ export class Watched {
     this.#startPast();
   }
 
+  /** When its agent began, unix seconds; 0 before it did. */
+  get agentAt() {
+    return Number(this.root.dataset.agent ?? 0);
+  }
+
+  /** The line printed at a moment, or the last one before it; null when it cannot be told. */
+  async lineAt(at) {
+    const row = this.pane.rowAt(at);
+    if (row) return Number(row.dataset.n);
+    const newest = this.pane.row(this.log.end);
+    if (newest && Number(newest.dataset.at) <= at) return this.log.end;
+    return momentLine(at, this.pane).catch(() => null);
+  }
+
   lines({ lines }) {
     this.log.receive(lines);
   }
@@ -58,22 +71,25 @@ export class Watched {
     if (!this.#past?.active) this.#showPanel(html);
     else {
       const fresh = parse(html);
-      const acts = this.#root.querySelector(".runbar-act");
+      const acts = this.root.querySelector(".runbar-act");
       reapply(morph(acts, fresh.querySelector(".runbar-act").outerHTML));
     }
-    this.#past?.heard(parse(html).firstElementChild);
+    const panel = parse(html).firstElementChild;
+    if (panel.dataset.agent) this.root.dataset.agent = panel.dataset.agent;
+    this.#past?.heard(panel);
   }
 
   alerts({ html }) {
     const known = new Set([...parse(this.#now.alerts ?? "").querySelectorAll("[data-alert]")].map(({ dataset }) => dataset.alert));
-    const before = this.#now.alerts === undefined ? this.#shownAlerts() : known;
+    const first = this.root.querySelector(".alerts") ? this.#shownAlerts() : null;
+    const before = this.#now.alerts === undefined ? first : known;
     this.#now.alerts = html;
     if (this.#past?.active) this.#announce([...parse(html).querySelectorAll("[data-alert]")], before);
     else this.#showAlerts(html, before);
   }
 
   #startPast() {
-    const bar = this.#root.querySelector(".time");
+    const bar = this.root.querySelector(".time");
     if (!bar) return;
     if (bar.dataset.at) this.#charts.showUntil(Number(bar.dataset.at));
     this.#past = new Past(bar, {
@@ -98,29 +114,45 @@ export class Watched {
 
   /** What the page showed before the stream told anything is what there is to come back to. */
   #keepNow() {
-    const panel = this.#root.querySelector("#panel");
+    const panel = this.root.querySelector("#panel");
     if (!panel.dataset.at) {
       this.#now.panel ??= panel.outerHTML;
-      this.#now.alerts ??= this.#root.querySelector(".alerts").outerHTML;
+      this.#now.alerts ??= this.root.querySelector(".alerts").outerHTML;
     }
   }
 
   #showPanel(html) {
-    const panel = this.#root.querySelector("#panel");
-    if (panel) reapply(morph(panel, html));
+    const panel = this.root.querySelector("#panel");
+    if (panel) return reapply(morph(panel, html));
+    // Beside another run there is less: its bar, and its stops without the question why.
+    const fresh = parse(html);
+    for (const chips of fresh.querySelectorAll(".chips")) chips.remove();
+    for (const part of [".runbar", ".receipts"]) reapply(morph(this.root.querySelector(part), fresh.querySelector(part).outerHTML));
+    return undefined;
   }
 
   #showAlerts(html, before = null) {
-    const list = this.#root.querySelector(".alerts");
-    if (list) this.#cite(morph(list, html), before);
+    const list = this.root.querySelector(".alerts");
+    if (list) return this.#cite(morph(list, html), before);
+    const fresh = parse(html).firstElementChild;
+    this.#cite(fresh, before);
+    return this.#count(fresh.querySelectorAll("[data-alert]").length);
+  }
+
+  #count(alerts) {
+    const place = this.root.querySelector("[data-alerts-of]");
+    place.hidden = alerts === 0;
+    const many = document.createElement("b");
+    many.textContent = alerts;
+    place.querySelector("a").replaceChildren(many, ` alert${alerts === 1 ? "" : "s"}`);
   }
 
   #shownAlerts() {
-    return new Set([...this.#root.querySelectorAll("[data-alert]")].map(({ dataset }) => dataset.alert));
+    return new Set([...this.root.querySelectorAll("[data-alert]")].map(({ dataset }) => dataset.alert));
   }
 
   /** Marks the cited lines in the output; says grave new alerts aloud. */
-  #cite(list = this.#root.querySelector(".alerts"), before = null) {
+  #cite(list = this.root.querySelector(".alerts"), before = null) {
     if (!list) return;
     const all = [...list.querySelectorAll("[data-alert]")];
     const cited = new Set(all.map((element) => Number(element.dataset.line)).filter(Boolean));

@@ -18,7 +18,7 @@ def chatter(open_page: Open, api: Api) -> Page:
     """A live run with an alert at line 40 and some seconds behind it."""
     page = open_page(f"/runs/{api.start('chatter')}")
     expect(page.locator("#alerts .alert")).to_have_count(1)
-    expect(page.locator("#L120")).to_be_attached()
+    expect(page.locator("#L80")).to_be_attached()
     expect(page.locator("#usage-rows tr").nth(3)).to_be_attached()
     return page
 
@@ -69,7 +69,7 @@ def test_a_live_run_is_shown_as_it_was_and_is_recorded_meanwhile(chatter: Page) 
     expect(page.locator("#time-said")).to_have_text("Now")
     expect(page.locator("#alerts .alert")).to_have_count(1)
     expect(page.locator("#log-follow")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#L150")).to_be_attached()
+    expect(page.locator("#L100")).to_be_attached()
     assert "at=" not in page.url
     assert_whole(page)
 
@@ -85,7 +85,7 @@ def test_a_link_to_a_moment_opens_it_and_leads_back_to_what_came_meanwhile(chatt
     expect(page.locator("#time-said")).to_have_text("Now")
     expect(page.locator("#alerts .alert")).to_have_count(1)
     page.keyboard.press("f")
-    expect(page.locator("#L160")).to_be_attached()
+    expect(page.locator("#L110")).to_be_attached()
     numbers = shown_numbers(page)
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
