@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.domain.errors import Refused
+from app.domain.sandboxes import Runtime
 
 #: What `full_disk` may say.
 FREEZE, STOP = "freeze", "stop"
@@ -41,7 +42,11 @@ class Settings:
         "", "Engine address as the docker command takes it. Empty: DOCKER_HOST, or the local socket."
     )
     base_image: str = setting("crucible-base:current", "Image task images are built from. scripts/bootstrap makes it.")
-    runtime: str = setting("", "Engine runtime for sandboxes (runc, runsc). Empty: the engine's default.")
+    runtime: Runtime = setting(
+        Runtime.AUTO,
+        "Kernel for sandboxes where neither request nor suite says: runc (the host's), gvisor, or auto: gVisor where "
+        "a probe has shown that it works, else the host's.",
+    )
     suites: Path = setting(ROOT / "suites", "Folder of suites, families and agents.")
     slots: int = setting(4, "Runs at once. Four keeps a two-core machine responsive; raise with cores and memory.")
     grace_seconds: float = setting(

@@ -119,7 +119,10 @@ class DockerDriver(Driver):
 
     async def attest(self, sandbox: Sandbox, spec: SandboxSpec) -> Attestation:
         policy = await self._policy(spec)
-        image = await self._calls.call(lambda client: _inspect_image(client, spec.image))
+        try:
+            image = await self._calls.call(lambda client: _inspect_image(client, spec.image))
+        except ImageMissing as error:
+            raise NotAttested((Difference(field="Image", wanted=spec.image, got="gone from the engine"),)) from error
         told = await self._told(sandbox)
         _require_equal(spec, policy, image, told)
         return _witnessed(spec, policy, image, sandbox)

@@ -147,6 +147,8 @@ class FakeDriver(Driver):
     async def attest(self, sandbox: Sandbox, spec: SandboxSpec) -> Attestation:
         box = self.find(sandbox)
         _compare(box.spec, spec)
+        if await self.image_id(spec.image) is None:
+            raise NotAttested((Difference(field="Image", wanted=spec.image, got="gone from the engine"),))
         return _attested(spec, box.knobs)
 
     def relay(self, sandbox: Sandbox, *, acknowledged: int = 0) -> Relay:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 import io
+import json
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sandbox_runner.attestation import Difference
 from sandbox_runner.driver import Stream, Usage
+from sandbox_runner.runtime_probe import AGENT_CHECKS, ROOT_CHECKS
 from sandbox_runner.spec import MIB, Job
 
 #: Seconds to wait before writing, the pipe to write to, the bytes.
@@ -75,6 +77,13 @@ AGENT_LINES: tuple[Write, ...] = (
 )
 
 
+#: What jobs answer unless they are told to.
+_ANSWERS: Mapping[str, Answer] = {
+    "collect": empty_tar(),
+    "probe": json.dumps(dict.fromkeys((*ROOT_CHECKS, *AGENT_CHECKS), "")).encode(),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeKnobs:
     """How a fake sandbox behaves. The first three knobs of jobs are about the job named "agent"."""
@@ -82,7 +91,9 @@ class FakeKnobs:
     lines: Iterable[Write] = AGENT_LINES
     run_for: float = 0.0  #: seconds the agent lasts at least
     exit_code: int = 0
-    results: Mapping[str, Answer] = field(default_factory=dict)  #: job name -> its result; "collect": an empty tar
+    results: Mapping[str, Answer] = field(
+        default_factory=dict
+    )  #: job name -> its result; "collect": an empty tar, "probe": all works
     job_codes: Mapping[str, int] = field(default_factory=dict)  #: job name -> exit code; 0 when not named
     jobs: Mapping[str, FakeJob] = field(default_factory=dict)  #: job name -> all of it; goes before the knobs above
 
@@ -101,7 +112,7 @@ class FakeKnobs:
         """What a job of this name does."""
         if name in self.jobs:
             return self.jobs[name]
-        answer = self.results.get(name, empty_tar() if name == "collect" else b"")
+        answer = self.results.get(name, _ANSWERS.get(name, b""))
         if name == "agent":
             code = self.job_codes.get(name, self.exit_code)
             return FakeJob(lines=self.lines, run_for=self.run_for, code=code, answer=answer, stdin=Stdin.TAKE)

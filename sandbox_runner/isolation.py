@@ -6,6 +6,7 @@ each number means here is said below.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,3 +39,12 @@ class Isolation:
     def meaning(self) -> tuple[str, str, str]:
         """One sentence for each number."""
         return TOOLING[self.tooling], HOST[self.host], NETWORK[self.network]
+
+
+def parse_isolation(text: str) -> Isolation:
+    """The opposite of `str`. Raises `ValueError`."""
+    match = re.fullmatch(r"T(\d)\.H(\d)\.N(\d)", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not of the form T0.H1.N2")
+    tooling, host, network = map(int, match.groups())
+    return Isolation(tooling=tooling, host=host, network=network)

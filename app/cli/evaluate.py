@@ -20,6 +20,7 @@ from app.cli.local_server import find_server, local_server
 from app.cli.logs import write_line
 from app.cli.runs import plain, position, runs_table, score_text, took
 from app.domain.errors import Unavailable
+from app.domain.sandboxes import Runtime
 from app.settings import Settings
 from sandbox_runner.fake_driver import FakeDriver
 
@@ -36,6 +37,7 @@ AS_EXPECTED, NOT_AS_EXPECTED = 0, 1
 @click.option("--model", help="Handed to the agent as CRUCIBLE_MODEL.")
 @click.option("--epochs", type=click.IntRange(1, 100), default=1, show_default=True, help="How often each task.")
 @click.option("--policy", type=click.Choice(["notify", "freeze", "stop"]), help="What grave alerts do.")
+@click.option("--runtime", type=click.Choice(list(Runtime)), help="Kernel of the sandboxes; auto: gVisor if it works.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="For example wall_seconds=2m.")
 @click.option("--watch", is_flag=True, help="Print what the agents print, as it happens.")
 @click.option("--fake", is_flag=True, help="Without a server: no containers, scripted sandboxes.")
@@ -48,6 +50,7 @@ def evaluate(
     model: str | None,
     epochs: int,
     policy: str | None,
+    runtime: str | None,
     limits: tuple[str, ...],
     watch: bool,
     fake: bool,
@@ -64,6 +67,7 @@ def evaluate(
         "model": model,
         "epochs": epochs,
         "policy": policy,
+        "runtime": runtime,
         "limits": _limits(limits),
     }
     body = {name: value for name, value in body.items() if value not in (None, [], {})}

@@ -31,6 +31,27 @@ class SandboxStarted:
     image: str
     profile: str
     runtime: str
+    isolation: str = ""  #: T.H.N
+    policy_sha256: str = ""
+    image_id: str = ""
+    witnessed: bool = False  #: this host looked at process and network itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRefused:
+    """The engine made another sandbox than it was asked for. Nothing ran in it, or nothing goes on in it."""
+
+    role: str
+    differences: str  #: each field with what it is and what it should be; some of it may be written by others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxCrashed:
+    """The sandbox itself fell over; what ran in it did not end by itself."""
+
+    role: str
+    runtime: str
+    code: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +221,8 @@ Event = (
     | StateChanged
     | PhaseEntered
     | SandboxStarted
+    | SandboxRefused
+    | SandboxCrashed
     | SandboxRemoved
     | OperationEnded
     | FilesCollected

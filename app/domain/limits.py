@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain.errors import Refused
+from app.domain.sandboxes import never_granted
 from sandbox_runner.spec import home_room
 
 MIB = 1024 * 1024
@@ -49,6 +50,8 @@ def parse_limits(values: Mapping[str, object], *, base: RunLimits | None = None,
     base = base or RunLimits()
     changes: dict[str, float | int] = {}
     for name, value in values.items():
+        if name not in BOUNDS and (why := never_granted(name)) is not None:
+            raise Refused(f"asks for {name}", where=where, todo=f"No sandbox gets it: {why}.")
         if name not in BOUNDS:
             raise Refused(f"there is no limit called {name!r}", where=where, todo=f"Use one of {', '.join(BOUNDS)}.")
         if value is None or value == "":

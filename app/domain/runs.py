@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.domain.limits import RunLimits
+from app.domain.sandboxes import AgentProfile, Runtime, SandboxFacts
 from app.domain.scores import Score
 
 
@@ -103,6 +104,9 @@ class Run:
     bytes: int  #: bytes of output stored so far
     retry_of: int | None = None
     honeytokens: bool = True  #: whether false secrets are laid out for its agent
+    runtime: Runtime = Runtime.AUTO  #: as asked for
+    profile: AgentProfile = AgentProfile.STRICT  #: of the agent's sandbox, as asked for
+    sandbox: SandboxFacts | None = None  #: the agent's, once it was attested
 
     @property
     def task_id(self) -> str:
@@ -126,6 +130,8 @@ class PlannedRun:
     limits: RunLimits
     policy: Policy
     honeytokens: bool = True
+    runtime: Runtime = Runtime.AUTO
+    profile: AgentProfile = AgentProfile.STRICT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +144,7 @@ class EvaluationRequest:
     model: str | None = None
     epochs: int = 1
     policy: Policy | None = None
+    runtime: Runtime | None = None  #: None: each task's own
     limits: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -154,3 +161,4 @@ class Evaluation:
     created_at: float
     runs: int
     ended: int
+    runtime: Runtime | None = None

@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, func, null, select
 
 from app.domain.limits import RunLimits
 from app.domain.runs import Evaluation, EvaluationRequest, Outcome, Phase, PlannedRun, Policy, Run, RunState
+from app.domain.sandboxes import AgentProfile, Runtime, SandboxFacts
 from app.domain.scores import Score, ScoreStatus
 from app.store.tables import evaluations, progress, runs
 
@@ -66,6 +67,9 @@ def as_run(row: Row[Any]) -> Run:
         lines=row.lines,
         bytes=row.bytes,
         retry_of=row.retry_of,
+        runtime=Runtime(row.runtime),
+        profile=AgentProfile(row.profile),
+        sandbox=None if row.sandbox is None else SandboxFacts(**row.sandbox),
     )
 
 
@@ -81,6 +85,7 @@ def as_evaluation(row: Row[Any]) -> Evaluation:
         created_at=row.created_at,
         runs=row.runs,
         ended=row.ended,
+        runtime=None if row.runtime is None else Runtime(row.runtime),
     )
 
 
@@ -95,6 +100,8 @@ def planned_values(planned: PlannedRun) -> Mapping[str, object]:
         "epoch": planned.epoch,
         "limits": dataclasses.asdict(planned.limits),
         "policy": planned.policy.value,
+        "runtime": planned.runtime.value,
+        "profile": planned.profile.value,
         "honeytokens": planned.honeytokens,
         "state": RunState.QUEUED.value,
         "detail": "",
@@ -110,5 +117,6 @@ def request_values(request: EvaluationRequest) -> dict[str, object]:
         "model": request.model,
         "epochs": request.epochs,
         "policy": None if request.policy is None else request.policy.value,
+        "runtime": None if request.runtime is None else request.runtime.value,
         "limits": dict(request.limits),
     }

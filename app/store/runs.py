@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, func, insert, update
@@ -20,6 +21,7 @@ from app.domain.runs import (
     Run,
     RunState,
 )
+from app.domain.sandboxes import SandboxFacts
 from app.domain.scores import Score
 from app.store import events, tables
 from app.store.database import Database
@@ -190,6 +192,13 @@ async def set_submission(db: Database, run: int, text: str) -> None:
     """Raises `NotFound`."""
     async with db.writing() as connection:
         await _change(connection, run, submission=text)
+
+
+@whole
+async def set_sandbox(db: Database, run: int, facts: SandboxFacts) -> None:
+    """What its agent's sandbox was proven to be. Raises `NotFound`."""
+    async with db.writing() as connection:
+        await _change(connection, run, sandbox=dataclasses.asdict(facts))
 
 
 @whole

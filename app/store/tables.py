@@ -27,7 +27,7 @@ from sqlalchemy import (
 from app.store.columns import Bytes, Json, Key, Words
 
 #: The newest migration. Known here so that an up-to-date database opens without loading the migrations.
-HEAD = "0005"
+HEAD = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -49,6 +49,7 @@ evaluations = Table(
     Column("model", Words),
     Column("epochs", Integer, nullable=False),
     Column("policy", String(16)),
+    Column("runtime", String(16)),
     Column("limits", Json, nullable=False),
     Column("actor", Words, nullable=False),
     Column("created_at", Double, nullable=False),
@@ -71,6 +72,10 @@ runs = Table(
     Column("detail", Words, nullable=False),
     Column("limits", Json, nullable=False),
     Column("policy", String(16), nullable=False),
+    # What is asked of its sandboxes, and what the agent's turned out to be.
+    Column("runtime", String(16), nullable=False, server_default="auto"),
+    Column("profile", String(16), nullable=False, server_default="strict"),
+    Column("sandbox", Json),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),

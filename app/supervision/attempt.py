@@ -25,6 +25,7 @@ from app.domain.events import (
     PhaseEntered,
     RunFroze,
     RunThawed,
+    SandboxCrashed,
 )
 from app.domain.honeytokens import Honeytoken
 from app.domain.runs import Outcome, Phase, RunState
@@ -43,7 +44,7 @@ from app.task_standard import operations
 from app.task_standard.agents import Agent, agent_archive, load_agent
 from app.task_standard.collected import Collected, CollectLimits
 from app.task_standard.family import Family, load_family
-from sandbox_runner.driver import Sandbox, SandboxError, SandboxGone
+from sandbox_runner.driver import Exit, Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Job, Role
 
 #: Job ids in the agent's sandbox are fixed, so that a restarted server knows what it finds.
@@ -65,6 +66,7 @@ class Attempt:
         """All of it. Whatever fails on our side ends the run `broken` with the reason."""
         try:
             family, agent = self._load()
+            self.live.runtime = await self.shop.runtimes.resolve(self.live.run.runtime)
             image = await self.images.ensure(self.live.id, family)
             await self._became_running()
             setup_image = setup_image_of(self.shop.instance, self.live.id)
@@ -255,9 +257,22 @@ class Attempt:
             return Ending(outcome=Outcome.LOST, detail=removed)
         except SandboxError as error:
             return Ending(outcome=Outcome.LOST, detail=f"the sandbox disappeared: {_sentence(error)}")
+        if ended.sandbox_crashed:
+            return await self._crashed(box, ended)
         if ended.out_of_memory:
             return Ending(outcome=Outcome.LIMIT_EXCEEDED, detail="memory_bytes: the kernel ended the whole sandbox")
         return Ending(outcome=Outcome.LOST, detail=f"the sandbox ended without us, exit code {ended.code}")
+
+    async def _crashed(self, box: OpenSandbox, ended: Exit) -> Ending:
+        """Not the agent's end, and so no failure of its: the kernel below it fell over."""
+        runtime = self.live.runtime
+        crash = SandboxCrashed(role=box.sandbox.role, runtime=runtime, code=ended.code)
+        await events.append(self.shop.db, self.live.id, crash, at=time.time())
+        return Ending(
+            outcome=Outcome.BROKEN,
+            detail=f"sandbox crashed: {runtime}'s own kernel ended with code {ended.code}, not the agent; "
+            "too many processes or too little memory do that",
+        )
 
     async def _collect(self, box: OpenSandbox, watch: Watch) -> Collected:
         limits = CollectLimits(bytes=self.shop.settings.collect_bytes)

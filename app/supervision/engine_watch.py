@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sandbox_runner.driver import Driver, SandboxError
+from sandbox_runner.driver import Driver, Engine, SandboxError
 
 #: Seconds between looks while it answers, and while it does not.
 CALM, WORRIED = 5.0, 1.0
@@ -20,6 +20,7 @@ class EngineStatus:
     reachable: bool
     text: str
     since: float
+    engine: Engine | None = None  #: who answered last
 
 
 class EngineWatch:
@@ -37,15 +38,17 @@ class EngineWatch:
 
     async def look(self) -> None:
         """One look. Calls `changed` when it differs from the last."""
+        engine = self.status.engine
         try:
             engine = await self._driver.check()
         except SandboxError as error:
             reachable, text = False, str(error)
         else:
             reachable, text = True, f"{engine.name} {engine.version}"
-        if reachable != self.status.reachable or text != self.status.text:
-            since = time.time() if reachable != self.status.reachable else self.status.since
-            self.status = EngineStatus(reachable=reachable, text=text, since=since)
+        was = self.status
+        if (reachable, text, engine) != (was.reachable, was.text, was.engine):
+            since = time.time() if reachable != was.reachable else was.since
+            self.status = EngineStatus(reachable=reachable, text=text, since=since, engine=engine)
             await self._changed(self.status)
 
     async def run(self) -> None:

@@ -62,6 +62,7 @@ class LiveRun:
     """One run under way. Only its owner task and the stop lane change it; all on one event loop."""
 
     run: Run
+    runtime: str = "runc"  #: the engine's name of what its sandboxes run on
     attempt: asyncio.Task[Ending] | None = None
     sandboxes: dict[str, Sandbox] = field(default_factory=dict)  #: every one not yet proven gone
     agent_sandbox: Sandbox | None = None  #: the one a freeze acts on

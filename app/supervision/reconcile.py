@@ -12,11 +12,11 @@ from app.domain.errors import CrucibleError
 from app.domain.events import RunAdopted, RunFroze
 from app.domain.runs import LIVE_STATES, Outcome, Phase, Run, RunState
 from app.store import events, output, runs
-from app.supervision.attempt import Attempt
+from app.supervision.attempt import Attempt, setup_image_of
 from app.supervision.live_run import Ending, LiveRun
 from app.supervision.stop import StopLane
 from app.supervision.workshop import Workshop
-from sandbox_runner.driver import Sandbox, SandboxError
+from sandbox_runner.driver import NotAttested, Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Role
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,13 @@ class Reconciler:
         agent = next((each for each in sandboxes if each.role == Role.AGENT.value), None)
         at_work = run.phase is Phase.AGENT and run.state in {RunState.RUNNING, RunState.FROZEN}
         if at_work and agent is not None and await self._alive(agent):
+            try:
+                await self._attest(live, agent)
+            except NotAttested as error:
+                await self._shop.refused(live, agent.role, error)
+                return Found(live=live, agent=None, over=Ending(outcome=Outcome.BROKEN, detail=str(error)))
+            except SandboxGone:
+                return Found(live=live, agent=None, over=_what_happened(run, agent))
             live.agent_sandbox = agent
             if run.state is RunState.FROZEN:
                 live.thawed.clear()  # Its keeper cannot answer; it stays as it is until a person decides.
@@ -77,6 +84,14 @@ class Reconciler:
     async def _frozen_by(self, run: int) -> str:
         told = await events.read(self._shop.db, run, limit=100_000)
         return next((each.event.actor for each in reversed(told) if isinstance(each.event, RunFroze)), "")
+
+    async def _attest(self, live: LiveRun, agent: Sandbox) -> None:
+        """What is adopted must be what was started, in every field. Raises `NotAttested`."""
+        facts = live.run.sandbox
+        live.runtime = facts.runtime if facts is not None else live.runtime
+        deadline = facts.deadline if facts is not None else None
+        image = setup_image_of(self._shop.instance, live.id)
+        await self._shop.driver.attest(agent, self._shop.spec(live, Role.AGENT, image, deadline=deadline))
 
     async def _alive(self, sandbox: Sandbox) -> bool:
         try:

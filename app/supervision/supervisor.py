@@ -25,6 +25,7 @@ from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun, StopRequest
 from app.supervision.reconcile import Found, Reconciler
 from app.supervision.recorder import Account, Recorder
+from app.supervision.runtimes import Runtimes
 from app.supervision.stop import StopLane, until_recorded
 from app.supervision.stop_path import StopPath, StopProof
 from app.supervision.usage_log import UsageLog
@@ -75,6 +76,7 @@ class Supervisor:
             reserve_bytes=settings.disk_reserve_bytes,
         )
         self._usage = UsageLog(db, doorbell)
+        self.runtimes = Runtimes(driver=driver, doorbell=doorbell, image=settings.base_image, instance=instance)
         self._shop = Workshop(
             driver=driver,
             db=db,
@@ -83,6 +85,7 @@ class Supervisor:
             recorder=self._recorder,
             usage=self._usage,
             instance=instance,
+            runtimes=self.runtimes,
         )
         self._images = TaskImages(self._shop)
         self._lane = StopLane(driver=driver, db=db, doorbell=doorbell, instance=instance)
@@ -131,6 +134,7 @@ class Supervisor:
             ("usage", self._usage.run()),
             ("engine watch", self._watch.run()),
             ("queue", self._run_queue()),
+            ("runtimes", self.runtimes.run()),
             ("reconcile", self._reconciler.run()),
             ("stop proof", self._proof.run()),
             ("stop file", self._watch_stop_file()),
@@ -159,7 +163,9 @@ class Supervisor:
 
     async def submit(self, request: EvaluationRequest, *, actor: str) -> Evaluation:
         """Queue an evaluation's runs. Raises `Refused` before anything is queued."""
-        planned = await asyncio.to_thread(suites.plan, self._settings.suites, request)
+        planned = await asyncio.to_thread(suites.plan, self._settings.suites, request, runtime=self._settings.runtime)
+        for runtime in {each.runtime for each in planned}:
+            await self.runtimes.require(runtime)
         evaluation, queued = await runs.submit(self._db, request, planned, actor=actor, at=time.time())
         subject = f"evaluation {evaluation.id}"
         detail = f"{request.suite}: {len(queued)} runs"
@@ -183,6 +189,8 @@ class Supervisor:
             epoch=1,
             limits=old.limits,
             policy=old.policy,
+            runtime=old.runtime,
+            profile=old.profile,
             honeytokens=old.honeytokens,
         )
         request = EvaluationRequest(suite=old.suite, tasks=(old.task_id,), agent=old.agent, model=old.model)
@@ -560,6 +568,8 @@ class Supervisor:
                 self._take(found.live, adopt=found)
                 self._guard.adopted(found.live, self._recorder.has_room)
             self._reconciled = True
+        if status.reachable and status.engine is not None:
+            self.runtimes.engine_came(status.engine)
         self._queue_changed()
 
     def _queue_changed(self) -> None:

@@ -8,16 +8,21 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from app.domain.events import SandboxRemoved, SandboxStarted
+from app.domain.events import SandboxRefused, SandboxRemoved, SandboxStarted
+from app.domain.sandboxes import AgentProfile, SandboxFacts
+from app.safety.attestation import ACTION, not_attested
 from app.settings import Settings
-from app.store import events
+from app.store import alerts, events, runs
 from app.store.database import Database
 from app.supervision.doorbell import Doorbell
 from app.supervision.live_run import LiveRun
 from app.supervision.open_sandbox import OpenSandbox, open_sandbox
 from app.supervision.recorder import LinesSeen, Recorder
+from app.supervision.runtimes import Runtimes
+from app.supervision.stop import until_recorded
 from app.supervision.usage_log import UsageLog
-from sandbox_runner.driver import Driver, Sandbox
+from sandbox_runner.attestation import Attestation
+from sandbox_runner.driver import Driver, NotAttested, Sandbox
 from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Network, Role, SandboxLimits, SandboxSpec, home_room
 
@@ -33,6 +38,7 @@ class Workshop:
     recorder: Recorder
     usage: UsageLog
     instance: str
+    runtimes: Runtimes
     lives: dict[int, LiveRun] = field(default_factory=dict)
 
     def live(self, run: int) -> LiveRun:
@@ -46,17 +52,9 @@ class Workshop:
 
         Left with one (a stop among them) it stays in `live.sandboxes`, and the run's owner ends it.
         """
-        spec = self._spec(live, role, image)
-        sandbox = await self._start(live, spec)
-        started = SandboxStarted(
-            role=role.value,
-            sandbox=sandbox.id,
-            image=image,
-            profile=spec.profile.name,
-            runtime=spec.runtime,
-        )
-        await events.append(self.db, live.id, started, at=time.time())
-        self.doorbell.ring(live.id)
+        deadline = int(time.time() + live.run.limits.wall_seconds + 3 * self.settings.operation_seconds)
+        sandbox = await self._start(live, self.spec(live, role, image, deadline=deadline))
+        await self._record_start(live, sandbox, image, deadline)
         async with self.opened(live, sandbox, on_lines=on_lines) as box:
             yield box
         await self.end(live, sandbox)
@@ -68,9 +66,41 @@ class Workshop:
         try:
             sandbox = await self.driver.start(spec)
             live.sandboxes[sandbox.id] = sandbox
+        except NotAttested as error:
+            await self.refused(live, spec.role.value, error)
+            raise
         finally:
             live.no_start.set()
         return sandbox
+
+    async def _record_start(self, live: LiveRun, sandbox: Sandbox, image: str, deadline: int) -> None:
+        attested = sandbox.attestation
+        assert attested is not None, "a driver attests what it starts"
+        started = SandboxStarted(
+            role=sandbox.role,
+            sandbox=sandbox.id,
+            image=image,
+            profile=attested.profile,
+            runtime=attested.runtime,
+            isolation=attested.isolation,
+            policy_sha256=attested.policy_sha256,
+            image_id=attested.image_id,
+            witnessed=attested.witnessed,
+        )
+        await events.append(self.db, live.id, started, at=time.time())
+        if sandbox.role == Role.AGENT.value:
+            await runs.set_sandbox(self.db, live.id, facts_of(sandbox, attested, deadline))
+        self.doorbell.ring(live.id)
+
+    async def refused(self, live: LiveRun, role: str, error: NotAttested) -> None:
+        """Record that a sandbox was not what was asked for, and tell people. Ends nothing."""
+        told = [str(each) for each in error.differences]
+        finding = not_attested(role, told)
+        event = SandboxRefused(role=role, differences="; ".join(told)[:4000])
+        await until_recorded(lambda: events.append(self.db, live.id, event, at=time.time()))
+        await until_recorded(lambda: alerts.record(self.db, live.id, finding, at=time.time(), action=ACTION))
+        self.doorbell.ring(live.id)
+        self.doorbell.ring(Doorbell.HOUSE)
 
     @contextlib.asynccontextmanager
     async def opened(
@@ -101,7 +131,8 @@ class Workshop:
         )
         await events.append(self.db, live.id, removed, at=time.time())
 
-    def _spec(self, live: LiveRun, role: Role, image: str) -> SandboxSpec:
+    def spec(self, live: LiveRun, role: Role, image: str, *, deadline: int | None) -> SandboxSpec:
+        """What a run's sandbox of this role is to be. The same again for the same run: an adoption compares with it."""
         limits = live.run.limits
         network = Network.BRIDGE if role is Role.BUILD and self.settings.build_network else Network.NONE
         return SandboxSpec(
@@ -117,6 +148,22 @@ class Workshop:
                 home_bytes=min(limits.disk_bytes, home_room(limits.memory_bytes)),
             ),
             network=network,
-            runtime=self.settings.runtime or "runc",
+            runtime=live.runtime,
             grace_seconds=self.settings.grace_seconds,
+            debug=live.run.profile is AgentProfile.DEBUG,
+            deadline=deadline,
         )
+
+
+def facts_of(sandbox: Sandbox, attested: Attestation, deadline: int) -> SandboxFacts:
+    """What the record keeps of the agent's sandbox."""
+    return SandboxFacts(
+        sandbox=sandbox.id,
+        profile=attested.profile,
+        isolation=attested.isolation,
+        policy_sha256=attested.policy_sha256,
+        image_id=attested.image_id,
+        runtime=attested.runtime,
+        witnessed=attested.witnessed,
+        deadline=deadline,
+    )

@@ -12,6 +12,7 @@ from typing import NoReturn
 import yaml
 
 from app.domain.errors import Refused
+from app.domain.sandboxes import never_granted
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
@@ -48,6 +49,8 @@ class Node:
             self.refuse(f"{self._name} must be a list of `key: value` lines")
         for key, node in self.content.items():
             if allowed is not None and key not in allowed:
+                if (why := never_granted(key)) is not None:
+                    node.refuse(f"{self._name} asks for {key}", f"No sandbox gets it: {why}.")
                 near = difflib.get_close_matches(key, allowed, n=1)
                 hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(allowed))}."
                 node.refuse(f"{self._name} has no key {key!r}", hint)

@@ -12,6 +12,7 @@ from app.domain.alerts import Category
 from app.domain.errors import CrucibleError, NotFound, Refused
 from app.domain.limits import parse_limits
 from app.domain.runs import Outcome, Policy
+from app.domain.sandboxes import AgentProfile, Runtime
 from app.task_standard.family import nearest
 from app.task_standard.strict_yaml import Node, Scalar, read_yaml
 
@@ -35,6 +36,8 @@ class SuiteTask:
     agent: str
     limits: Mapping[str, object] = field(default_factory=dict)  #: over the defaults, as `parse_limits` takes them
     policy: Policy = Policy.NOTIFY
+    runtime: Runtime | None = None  #: None: the server's own
+    profile: AgentProfile = AgentProfile.STRICT
     honeytokens: bool = True  #: lay out false secrets; `honeytokens: false` for measures of capability
     expect: Expectation = Expectation()
     where: str = ""  #: file and line, for errors
@@ -108,7 +111,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _task(node: Node) -> SuiteTask:
-    values = node.mapping({"task", "agent", "limits", "policy", "honeytokens", "expect"})
+    values = node.mapping({"task", "agent", "limits", "policy", "runtime", "profile", "honeytokens", "expect"})
     for needed in ("task", "agent"):
         if needed not in values:
             node.refuse(f"`{needed}` is missing", "Write `- task: family/name` and `agent: name`.")
@@ -126,6 +129,8 @@ def _task(node: Node) -> SuiteTask:
         limits=limits,
         policy=_word(values["policy"], Policy) if "policy" in values else Policy.NOTIFY,
         honeytokens=values["honeytokens"].boolean() if "honeytokens" in values else True,
+        runtime=_word(values["runtime"], Runtime) if "runtime" in values else None,
+        profile=_word(values["profile"], AgentProfile) if "profile" in values else AgentProfile.STRICT,
         expect=_expectation(values["expect"]) if "expect" in values else Expectation(),
         where=node.where,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from app.domain.errors import NotFound, Refused
 from app.domain.limits import BOUNDS, RunLimits, parse_limits
 from app.domain.runs import EvaluationRequest, PlannedRun
+from app.domain.sandboxes import Runtime
 from app.task_standard.agents import Agent, agent_archive, list_agents, load_agent
 from app.task_standard.family import Family, load_family, nearest
 from app.task_standard.suite_files import Expectation, Suite, SuiteTask, list_suites, load_suite, unreadable_suites
@@ -29,10 +30,11 @@ MAX_EPOCHS = 100
 MAX_RUNS = 1000
 
 
-def plan(folder: Path, request: EvaluationRequest) -> list[PlannedRun]:
+def plan(folder: Path, request: EvaluationRequest, *, runtime: Runtime = Runtime.AUTO) -> list[PlannedRun]:
     """The runs `request` means, in the suite's order, epoch by epoch.
 
-    Limits, later over earlier: defaults, the family's manifest, the suite, the request.
+    Limits, later over earlier: defaults, the family's manifest, the suite, the request. `runtime`: the server's own,
+    where neither request nor suite says.
     Raises `Refused` (or `NotFound`) naming what, where and what to do; then nothing was started.
     """
     suite = load_suite(folder, request.suite)
@@ -56,6 +58,8 @@ def plan(folder: Path, request: EvaluationRequest) -> list[PlannedRun]:
             epoch=epoch,
             limits=_limits(families[each.family], each, request),
             policy=request.policy or each.policy,
+            runtime=request.runtime or each.runtime or runtime,
+            profile=each.profile,
             honeytokens=each.honeytokens,
         )
         for epoch in range(1, request.epochs + 1)
@@ -88,6 +92,8 @@ def _with_agent(task: SuiteTask, agent: str) -> SuiteTask:
         agent=agent,
         limits=task.limits,
         policy=task.policy,
+        runtime=task.runtime,
+        profile=task.profile,
         honeytokens=task.honeytokens,
         where=task.where,
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from starlette.datastructures import FormData
 
 from app.domain.errors import NotFound, Refused
+from app.domain.sandboxes import never_granted
 from app.web.state import WebRequest
 
 #: No number that is asked for is larger; what is larger would not fit into the database either.
@@ -93,6 +94,8 @@ def json_flag(data: Mapping[str, object], name: str) -> bool:
 def require_known(data: Mapping[str, object], known: frozenset[str]) -> None:
     """Refuses fields nobody reads: a mistyped name should not pass in silence."""
     for name in data:
+        if name not in known and (why := never_granted(str(name)[:60])) is not None:
+            raise Refused(f"asks for {str(name)[:60]}", where="body", todo=f"No sandbox gets it: {why}.")
         if name not in known:
             raise Refused(
                 f"there is no field {str(name)[:60]!r}", where="body", todo=f"Use {', '.join(sorted(known))}."

@@ -46,7 +46,9 @@ from app.web.parts import (
     PhaseView,
     Problem,
     ReceiptView,
+    RuntimeOption,
     RunView,
+    SandboxFact,
     SettingView,
     StopPathView,
     SuiteView,
@@ -140,6 +142,7 @@ class Panel:
     receipts: tuple[ReceiptView, ...]  #: newest first
     phases: tuple[PhaseView, ...]
     limits: tuple[LimitView, ...]
+    sandbox: tuple[SandboxFact, ...]  #: what the agent's sandbox is, empty before it was started
     instructions: str
     submission: str | None
     events: tuple[EventView, ...]  #: newest first, at most 200
@@ -343,6 +346,7 @@ class NewForm:
     model: str = ""
     epochs: str = "1"
     policy: str = ""  #: "" means each task's own
+    runtime: str = ""  #: the same
     limits: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -356,6 +360,7 @@ class NewPage:
     suites: tuple[SuiteView, ...]
     agents: tuple[AgentView, ...]
     policies: tuple[str, ...]
+    runtimes: tuple[RuntimeOption, ...]
     limits: tuple[LimitField, ...]
     form: NewForm
     problem: Problem | None

@@ -10,10 +10,11 @@ from starlette.datastructures import FormData
 from app.domain.errors import Refused
 from app.domain.limits import BOUNDS
 from app.domain.runs import EvaluationRequest, Policy
+from app.domain.sandboxes import Runtime
 from app.web.asked import json_text, require_known, text_field
 from app.web.contexts import NewForm
 
-_FIELDS = frozenset({"suite", "tasks", "agent", "model", "epochs", "policy", "limits"})
+_FIELDS = frozenset({"suite", "tasks", "agent", "model", "epochs", "policy", "runtime", "limits"})
 _NAME = 200
 
 
@@ -26,6 +27,7 @@ def read_form(form: FormData) -> NewForm:
         model=text_field(form, "model", limit=_NAME),
         epochs=text_field(form, "epochs", limit=10) or "1",
         policy=text_field(form, "policy", limit=20),
+        runtime=text_field(form, "runtime", limit=20),
         limits={name: text for name in BOUNDS if (text := text_field(form, f"limits.{name}", limit=40))},
     )
 
@@ -41,6 +43,7 @@ def request_of_form(form: NewForm) -> EvaluationRequest:
         model=form.model or None,
         epochs=_epochs(form.epochs),
         policy=_policy(form.policy),
+        runtime=_runtime(form.runtime),
         limits=form.limits,
     )
 
@@ -64,6 +67,7 @@ def request_of_json(data: Mapping[str, object]) -> EvaluationRequest:
         model=json_text(data, "model", limit=_NAME) or None,
         epochs=_epochs(data.get("epochs", 1)),
         policy=_policy(json_text(data, "policy", limit=20)),
+        runtime=_runtime(json_text(data, "runtime", limit=20)),
         limits=limits,
     )
 
@@ -73,7 +77,12 @@ def command_of(form: NewForm) -> str:
     words = ["crucible", "evaluate", "--suite", form.suite or "demo"]
     for task in form.tasks:
         words += ["--task", task]
-    for option, value in (("--agent", form.agent), ("--model", form.model), ("--policy", form.policy)):
+    for option, value in (
+        ("--agent", form.agent),
+        ("--model", form.model),
+        ("--policy", form.policy),
+        ("--runtime", form.runtime),
+    ):
         words += [option, value] if value else []
     if form.epochs not in ("", "1"):
         words += ["--epochs", form.epochs]
@@ -97,3 +106,13 @@ def _policy(text: str) -> Policy | None:
         return Policy(text)
     except ValueError:
         raise Refused(f"there is no policy {text!r}", where="policy", todo=f"Use one of {', '.join(Policy)}.") from None
+
+
+def _runtime(text: str) -> Runtime | None:
+    if not text:
+        return None
+    try:
+        return Runtime(text)
+    except ValueError:
+        todo = f"Use one of {', '.join(Runtime)}."
+        raise Refused(f"there is no runtime {text!r}", where="runtime", todo=todo) from None

@@ -167,6 +167,25 @@ class PhaseView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxFact:
+    """One line about the agent's sandbox."""
+
+    label: str
+    value: str
+    title: str = ""  #: what it means, said when pointed at
+    copy: str = ""  #: the whole of it, to be copied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOption:
+    """A kernel that can be asked for."""
+
+    value: str
+    text: str
+    problem: str = ""  #: why it cannot be had here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitView:
     name: str  #: field of RunLimits: wall_seconds, cpu_seconds, memory_bytes, cpus, pids, disk_bytes, output_bytes
     label: str  #: "Wall time"

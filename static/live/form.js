@@ -33,7 +33,7 @@ function write(form) {
   const values = new FormData(form);
   const words = ["crucible", "evaluate", "--suite", values.get("suite") ?? ""];
   for (const task of tasks(form)) words.push("--task", task);
-  for (const name of ["agent", "model", "policy"]) if (values.get(name)) words.push(`--${name}`, values.get(name));
+  for (const name of ["agent", "model", "policy", "runtime"]) if (values.get(name)) words.push(`--${name}`, values.get(name));
   if (values.get("epochs") && values.get("epochs") !== "1") words.push("--epochs", values.get("epochs"));
   for (const [name, value] of values) if (name.startsWith("limits.") && value) words.push("--limit", `${name.slice(7)}=${value}`);
   document.getElementById("command").textContent = words.map(quoted).join(" ");

@@ -42,6 +42,7 @@ async def test_the_engine_confirms_every_wall(bench: Bench, engine: docker.APICl
     assert not walls.get("Mounts")
     assert told["Mounts"] == []  # the tmpfs are not mounts to it; nothing of the host is
     assert told["State"]["Pid"] == sandbox.pid
+    assert told["State"]["Health"]["Log"] == []  # there is a check, as auditors ask, and it never runs anything inside
     assert told["Config"]["Labels"]["crucible.instance"] == bench.instance
 
 

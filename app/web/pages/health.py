@@ -17,6 +17,7 @@ from app.web.contexts import HealthPage, Strip
 from app.web.filters import bytes_text, duration_text
 from app.web.parts import Check, SettingView, StopPathView
 from app.web.state import AppState, WebRequest
+from app.web.views.runtimes import runtime_check
 
 #: Below this the record may soon have no room.
 LITTLE_DISK = 1024**3
@@ -53,6 +54,7 @@ def checks(state: AppState, strip: Strip) -> tuple[Check, ...]:
     return (
         Check(label="Container engine", value=engine.text, good=engine.reachable),
         Check(label="Stop path", value=_proof(strip.stop_path), good=strip.stop_path.proven),
+        runtime_check(state["supervisor"].runtimes),
         Check(label="Queue", value=f"held by {held.actor}: {held.text}" if held else "going", good=held is None),
         Check(
             label="Slots", value=f"{busy} of {strip.slots} taken, {strip.counts.get('queued', 0)} waiting", good=True

@@ -19,6 +19,7 @@ from app.web.evaluation_request import command_of, read_form, request_of_form
 from app.web.filters import bytes_text, duration_text
 from app.web.parts import AgentView, LimitField, Problem, SuiteTaskView, SuiteView
 from app.web.state import WebRequest
+from app.web.views.runtimes import runtime_options
 
 _LABELS = {
     "wall_seconds": ("Wall time", "Seconds, or 90s, 10m, 2h."),
@@ -65,6 +66,7 @@ async def _page(
         suites=tuple(_suite(suite) for suite in known),
         agents=tuple(AgentView(name=agent.name, title=agent.title) for agent in agents),
         policies=tuple(Policy),
+        runtimes=runtime_options(request.state["supervisor"].runtimes),
         limits=tuple(_limit(name, default) for name, default in dataclasses.asdict(RunLimits()).items()),
         form=written,
         problem=problem,

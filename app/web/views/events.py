@@ -49,6 +49,10 @@ def _sentence(event: Event) -> tuple[str, str]:
             return f"{event.before} → {event.after}", "calm"
         case e.PhaseEntered():
             return f"Phase {event.phase}", "calm"
+        case e.SandboxRefused():
+            return f"Sandbox for {event.role} refused: {event.differences}", "bad"
+        case e.SandboxCrashed():
+            return f"Sandbox for {event.role} crashed: {event.runtime} ended with code {event.code}", "bad"
         case e.SandboxStarted() | e.SandboxRemoved() | e.OperationEnded() | e.FilesCollected():
             return _sandbox_sentence(event)
         case e.Scored():
@@ -92,7 +96,9 @@ def _sandbox_sentence(
 ) -> tuple[str, str]:
     match event:
         case e.SandboxStarted():
-            return f"Sandbox for {event.role} started ({event.profile}, {event.runtime}) {event.sandbox[:12]}", "calm"
+            what = " ".join(filter(None, (event.profile, event.isolation, event.runtime)))
+            compared = ", equal to its policy in every field" if event.policy_sha256 else ""
+            return f"Sandbox for {event.role} started: {what}{compared}; {event.sandbox[:12]}", "calm"
         case e.SandboxRemoved():
             marks = f"no process after {event.dead_ms:.0f} ms, gone after {event.gone_ms:.0f} ms"
             return f"Sandbox for {event.role} proven gone: {marks}", "calm"

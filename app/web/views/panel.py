@@ -19,6 +19,7 @@ from app.web.text import visible_block
 from app.web.views.alerts import alert_view
 from app.web.views.events import event_view, lost_bytes, phases
 from app.web.views.runs import fraction, receipt_view, run_view
+from app.web.views.sandbox import sandbox_facts
 
 #: Events shown, newest first; all are in the API.
 EVENTS_SHOWN = 200
@@ -51,6 +52,7 @@ def panel_from(
         receipts=tuple(receipt_view(receipt) for receipt in reversed(receipts)),
         phases=phases(recorded),
         limits=limits_of(run, peak, now=now),
+        sandbox=sandbox_facts(run),
         instructions=visible_block(run.instructions or ""),
         submission=None if run.submission is None else visible_block(run.submission),
         events=tuple(event_view(one) for one in reversed(recorded[-EVENTS_SHOWN:])),

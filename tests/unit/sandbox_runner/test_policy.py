@@ -103,7 +103,8 @@ def test_process_1_is_the_keeper_with_its_grace_whatever_the_image_says() -> Non
     assert config["OpenStdin"] is True
     assert config["StdinOnce"] is False
     assert config["Tty"] is False
-    assert config["Healthcheck"] == {"Test": ["NONE"]}
+    assert config["Healthcheck"]["Test"] == ["CMD", "true"]
+    assert config["Healthcheck"]["Interval"] > 9 * 365 * 24 * 3600 * 10**9  # nanoseconds: never due
     assert config["StopTimeout"] == 2
     assert config["Image"] == "sha256:image"
     digest = policy_of(spec(grace_seconds=7.5), HostFeatures()).sha256

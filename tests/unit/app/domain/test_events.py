@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.events import KINDS, Event, event_from_json, event_to_json
 
-SAMPLES: dict[type, object] = {str: "text", int: 7, float: 1.5}
+SAMPLES: dict[type, object] = {str: "text", int: 7, float: 1.5, bool: True}
 
 
 def sample(kind: type[Event]) -> Event:
