@@ -43,6 +43,8 @@ RECEIPT_WAIT = 1.0
 STOP_FILE_LOOK = 1.0
 #: Seconds a shutdown waits for the deaths of its runs.
 SHUTDOWN = 20.0
+#: Seconds a shutdown then waits for what is still being recorded: a full disk must not keep a server from ending.
+LAST_RECORDS = 3.0
 
 
 class Supervisor:
@@ -156,7 +158,11 @@ class Supervisor:
         # Only now: runs that end still need the recorder.
         for task in self._background:
             task.cancel()
-        await self._stack.aclose()
+        try:
+            async with asyncio.timeout(LAST_RECORDS):
+                await self._stack.aclose()
+        except TimeoutError:
+            log.error("shutdown: something could not be recorded within %.0f s and is given up", LAST_RECORDS)
         await self._usage.close()
 
     # -- asking for runs
