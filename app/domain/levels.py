@@ -66,6 +66,8 @@ _ALTERNATIVES = (
     # Quiet, but at a place of its own: [info     ], | error |, error[E0308]:, warning:
     rf"\[(?i:{_WORDS}) *\]|\|(?i: *(?:{_WORDS})) *\|",
     r"\b(?i:debug|info|warning|error|fatal|critical|panic)(?:\[[\w-]{1,40}\])?:(?: |$)",
+    # A program that says it itself, as the system log's priorities (RFC 5424): <3>the disk is gone
+    r"^<[0-7]>",
     # glog and klog, apt, pytest, npm, make
     r"^[EWIDF]\d{4} \d\d:\d\d:|^[EW]: |^E {3,}\S|^FAILED |^npm (?i:err!|error|warn)|^make(?:\[\d+\])?: \*\*\*",
     # Python, Java, Go, Rust: what is said when nobody caught it
@@ -75,6 +77,7 @@ _ALTERNATIVES = (
 )
 _UNCAUGHT = (b"traceback", b"during", b"the above", b"exception in", b"caused by", b"goroutine", b"thread '")
 _NUMBERS = {b"1": Level.DEBUG, b"2": Level.DEBUG, b"3": Level.INFO, b"4": Level.WARNING}
+_PRIORITIES = (*[Level.ERROR] * 4, Level.WARNING, Level.INFO, Level.INFO, Level.DEBUG)
 _QUOTE, _BRACE = b'"{'
 _LETTERS = {b"I": Level.INFO, b"D": Level.DEBUG, b"W": Level.WARNING}
 
@@ -176,6 +179,8 @@ def _meaning(found: bytes) -> tuple[int, bool]:
         return Level.ERROR, words.startswith(b"traceback")
     if found[:1] == b'"' and words.endswith(b"0"):
         return _NUMBERS.get(words[-2:-1], Level.ERROR), False
+    if found[:1] == b"<":
+        return _PRIORITIES[int(found[1:2])], False
     if found[1:2].isdigit() or found[1:3] == b": ":
         return _LETTERS.get(found[:1], Level.ERROR), False
     if b"warn" in words:

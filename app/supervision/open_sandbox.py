@@ -182,6 +182,7 @@ class OpenSandbox:
                         self._take(relayed, keep=False)
                         if ended == job.id:
                             await self._note_loss(lost, f"{job.name} printed more than {output_limit} bytes")
+                            await self._stored()
                             return JobOutcome(
                                 code=relayed.code, reason=relayed.reason, result=bytes(result), result_cut=cut
                             )
@@ -190,6 +191,11 @@ class OpenSandbox:
     def _take(self, relayed: Relayed, *, keep: bool) -> None:
         self.intake.take(relayed, keep=keep)
         self.recorder.wake()
+
+    async def _stored(self) -> None:
+        """Until its last line is stored, or cannot be: what is recorded of a job's end names that line."""
+        if self.intake.waiting and self.intake.failure is None:
+            await self.intake.settled.wait()
 
     async def _note_loss(self, lost: int, why: str) -> None:
         if lost:

@@ -141,6 +141,7 @@ class Panel:
     run: RunView
     receipts: tuple[ReceiptView, ...]  #: newest first
     phases: tuple[PhaseView, ...]
+    steps: Mapping[int, str]  #: {0: "setup", 12: "start ended · agent"}: what begins after which line of the output
     limits: tuple[LimitView, ...]
     sandbox: tuple[SandboxFact, ...]  #: what the agent's sandbox is, empty before it was started
     instructions: str
@@ -256,6 +257,7 @@ class OutputPane:
     at_end: bool  #: whether `lines` ends with the newest line
     search: SearchForm
     levels: tuple[str, ...]  #: all there are, worst first
+    steps: Mapping[int, str] = field(default_factory=dict)  #: as in `Panel`
     until: int | None = None  #: the last line there was at the moment that is looked at; None: now
 
 

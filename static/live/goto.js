@@ -1,5 +1,5 @@
-// Going to a line or a moment, and taking lines and links along.
-import { number, serverNow } from "./clock.js";
+// Going to a line or a moment.
+import { serverNow } from "./clock.js";
 import { say } from "./chrome.js";
 
 /** "123", "start", "end", "14:03", "14:03:09", "2026-11-21 14:03:09", "+90" (seconds after the start). */
@@ -43,40 +43,4 @@ function momentOf(text, start) {
   const whole = /^(\d{4}-\d\d-\d\d)[t ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)z?$/.exec(text);
   const parsed = whole ? Date.parse(`${whole[1]}T${whole[2].length === 5 ? `${whole[2]}:00` : whole[2]}Z`) : NaN;
   return Number.isNaN(parsed) ? null : parsed / 1000;
-}
-
-/** The bar that appears while a line or a range is marked. */
-export function startMarked(pane) {
-  const bar = pane.part("log-marked");
-  const show = () => {
-    const [from, to] = pane.marked;
-    bar.hidden = !from;
-    if (from) pane.part("log-marked-text").textContent = from === to ? `Line ${number(from)}` : `Lines ${number(from)} to ${number(to)}`;
-  };
-  addEventListener("hashchange", show);
-  pane.on("marked", show);
-  pane.part("log-copy-link").addEventListener("click", () => {
-    const [from, to] = pane.marked;
-    copy(pane.addressed ? location.href : new URL(`${pane.place(from).href}${to > from ? `-L${to}` : ""}`, location.href).href);
-  });
-  pane.part("log-copy-text").addEventListener("click", () => {
-    const rows = [...pane.root.querySelectorAll(".ln.target .tx")];
-    copy(rows.map((row) => row.textContent).join("\n")); // as it is shown: nothing in it can act on a terminal
-  });
-  show();
-}
-
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    say("Copied.", 2);
-  } catch {
-    const area = document.createElement("textarea"); // plain http from another machine has no clipboard
-    area.value = text;
-    area.className = "sr";
-    document.body.append(area);
-    area.select();
-    say(document.execCommand("copy") ? "Copied." : "Your browser does not let this page copy.", 3);
-    area.remove();
-  }
 }

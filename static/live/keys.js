@@ -10,7 +10,7 @@ let armed = null; // {button, until}
 const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
 const writing = (target) => typing(target) && !target.matches("[type=range], [type=checkbox]");
 
-function onKey(event, { pane, log, view, search, wall }) {
+function onKey(event, { pane, log, view, search, copying, wall }) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (armed && event.key !== "Shift") {
     const { button, until } = armed;
@@ -52,6 +52,10 @@ function onKey(event, { pane, log, view, search, wall }) {
       return view?.toggle("wrap");
     case "o":
       return view?.toggle("json");
+    case "e":
+      return log?.firstError();
+    case "c":
+      return copying?.here();
     case "n":
       return search?.step(1);
     case "p":

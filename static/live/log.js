@@ -1,9 +1,14 @@
 // The output pane: a window of rows that follows the end, or stands anywhere in the output. The page stays small.
 import { number } from "./clock.js";
+import { Missed } from "./missed.js";
 import { gap, rowOf } from "./rows.js";
+import { Steps } from "./steps.js";
 
 const MOST_ROWS = 5_000; // rows in the page; the others are a scroll away
 const DROP = 500; // rows taken off at a time
+const AT_ONCE = [50, 400]; // rows that go into the page between two pictures, least and most
+const STUTTER = 20; // ms that writing them may take before it is fewer
+const BACKLOG = 2_000; // rows that wait for their picture; more than that are nobody's to read in passing
 const NEAR_END = 24; // px
 const NEAR_EDGE = 600; // px from an edge of the rows at which more are asked for
 const GATHER = 300; // ms between two questions for what a filter wants of new lines
@@ -12,18 +17,19 @@ export class Log {
   #pane;
   #scroll;
   #rows;
-  #pill;
+  #missed;
+  #steps;
   #from; // the rows are those of lines #from to #to that are wanted
   #to;
   #end; // the newest line there is, as far as this page has heard
   #waiting = []; // rows received that are not in the page, the newest MOST_ROWS of them
-  #held = 0; // lines that came while paused
-  #alerts = 0; // alerts raised while paused
   #cited = new Set();
   #attached; // the rows reach the end: what is new belongs below them
   #following;
   #frame = 0;
-  #incoming = [];
+  #incoming = []; // received, and due in the next pictures
+  #atOnce = AT_ONCE[0];
+  #mark = []; // [from, to] of the marked lines
   #loading = null; // what is being loaded: "older", "newer", "window"
   #pulling = 0;
   #turn = 0; // of loading; an answer of an earlier turn is late
@@ -36,7 +42,8 @@ export class Log {
     this.#pane = pane;
     this.#scroll = pane.part("log-scroll");
     this.#rows = pane.part("log-rows");
-    this.#pill = pane.part("log-pill");
+    this.#missed = new Missed(pane);
+    this.#steps = new Steps(pane);
     const { first, last, total, atEnd, until } = pane.root.dataset;
     if (until) this.#until = Number(until);
     this.#from = Number(first);
@@ -72,7 +79,7 @@ export class Log {
   get place() {
     if (this.#following) return this.#last;
     const top = this.#scroll.getBoundingClientRect();
-    const row = document.elementFromPoint(top.left + 20, top.top + this.#scroll.clientHeight / 3 + 4)?.closest?.(".ln, .log-gap");
+    const row = document.elementFromPoint(top.left + 20, top.top + this.#scroll.clientHeight / 3 + 4)?.closest?.(".ln, .log-gap, .log-step");
     return Number(row?.dataset.n ?? this.#from);
   }
 
@@ -81,9 +88,8 @@ export class Log {
     const fresh = rows.filter(([line]) => line > this.#end); // a stream that resumed may repeat itself
     if (fresh.length === 0) return;
     this.#end = fresh.at(-1)[0];
-    this.#incoming.push(...fresh);
-    // One write to the page per picture, however many frames came.
-    this.#frame ||= requestAnimationFrame(() => this.#flush());
+    for (const row of fresh) this.#incoming.push(row);
+    this.#draw();
     if (document.hidden) this.#flush(); // a hidden page draws no pictures, yet must not gather without bound
   }
 
@@ -92,9 +98,26 @@ export class Log {
     this.#cited = lines;
     this.#remark();
     if (!this.#following) {
-      this.#alerts += fresh;
+      this.#missed.alerts += fresh;
       this.#show();
     }
+  }
+
+  /** The steps that the panel tells of. */
+  told(steps) {
+    this.#steps.learn(steps);
+    this.#placeSteps();
+    if (this.#following) this.#toEnd();
+  }
+
+  /** The step that printed `line`. */
+  stepOf(line) {
+    return this.#steps.of(line);
+  }
+
+  /** To the first error of what was missed. */
+  firstError() {
+    if (this.#missed.firstError !== null) this.open(this.#missed.firstError, { mark: true });
   }
 
   /** The output as it was when `line` was its last: what came later is held back, and nothing follows it. */
@@ -108,6 +131,7 @@ export class Log {
     if (this.#until !== line) return;
     this.#pane.unmark();
     this.#unmark();
+    this.#placeSteps();
     this.#toEnd();
     this.#show();
   }
@@ -138,16 +162,18 @@ export class Log {
   /** Follow the end; of the past there is nothing to follow. */
   async follow() {
     if (this.#past) return this.showUntil(this.#until);
-    if (!this.#attached || this.#held > this.#waiting.length || this.#filtered) {
+    if (!this.#attached || this.#missed.lines > this.#waiting.length || this.#filtered) {
       if (!(await this.#load("window", {}))) return;
     } else {
-      this.#append(this.#waiting);
+      this.#turn += 1; // a window that was asked for before is not wanted any more
+      this.#loading = null;
+      this.#incoming = [...this.#waiting, ...this.#incoming];
     }
     this.#waiting = [];
-    this.#held = 0;
-    this.#alerts = 0;
+    this.#missed.forget();
     this.#following = true;
     this.#pane.unmark();
+    this.#flush();
     this.#unmark();
     this.#toEnd();
     this.#show();
@@ -157,12 +183,13 @@ export class Log {
   async open(line, { mark = false } = {}) {
     const wanted = Math.max(1, Math.min(line, this.#last || 1));
     this.#pause();
+    if (mark) this.#pane.mark(wanted);
     if (!this.#pane.row(wanted) && !(await this.#load("window", { around: wanted }))) return;
     const row = this.#pane.row(wanted) ?? this.#nearest(wanted);
-    this.#unmark();
     if (mark) {
+      this.#unmark();
       row?.classList.add("target");
-      this.#pane.mark(wanted);
+      this.#pane.tell("marked");
     }
     if (row) this.#bringUp(row);
     this.#show();
@@ -181,22 +208,46 @@ export class Log {
     return this.open(line);
   }
 
+  /** One write to the page per picture, however many frames came. */
+  #draw() {
+    this.#frame ||= requestAnimationFrame(() => this.#flush());
+  }
+
   #flush() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    const rows = this.#incoming;
-    this.#incoming = [];
-    if (this.#following && !this.#filtered && this.#loading !== "window") {
-      this.#append(rows);
-      this.#toEnd();
-    } else {
-      if (!this.#following) this.#held += rows.length;
-      this.#waiting.push(...rows);
-      if (this.#waiting.length > MOST_ROWS) this.#waiting.splice(0, this.#waiting.length - MOST_ROWS);
-      if (this.#following && this.#filtered) this.#pull();
-    }
+    if (this.#following && !this.#filtered && this.#loading !== "window") this.#write();
+    else this.#keep(this.#incoming.splice(0));
     this.#show();
     this.#pane.tell("lines", this.#end);
+  }
+
+  /** As many of the rows that are due as a picture has time for. */
+  #write() {
+    if (this.#incoming.length > BACKLOG) this.#skip(this.#incoming.length - this.#atOnce);
+    const begun = performance.now();
+    this.#append(this.#incoming.splice(0, this.#atOnce));
+    this.#toEnd(); // lays them out
+    const [least, most] = AT_ONCE;
+    const faster = performance.now() - begun > STUTTER ? 0.5 : 1.5;
+    this.#atOnce = Math.round(Math.min(most, Math.max(least, this.#atOnce * faster)));
+    if (this.#incoming.length > 0) this.#draw();
+  }
+
+  /** Rows that are not for the page now. */
+  #keep(rows) {
+    if (!this.#following) this.#missed.add(rows);
+    for (const row of rows) this.#waiting.push(row);
+    if (this.#waiting.length > MOST_ROWS) this.#waiting.splice(0, this.#waiting.length - MOST_ROWS);
+    if (this.#following && this.#filtered) this.#pull();
+  }
+
+  /** Pass over the first `rows` that wait: the page goes on with the one after them, scrolling up loads them. */
+  #skip(rows) {
+    this.#incoming.splice(0, rows);
+    this.#rows.replaceChildren();
+    this.#from = this.#incoming[0][0];
+    this.#to = this.#from - 1;
   }
 
   /** What the filter wants of the lines that are new. */
@@ -213,13 +264,8 @@ export class Log {
 
   /** Rows that follow those in the page. */
   #append(rows) {
-    const shown = rows.filter(([line]) => line > this.#to).slice(-MOST_ROWS);
+    const shown = rows.filter(([line]) => line > this.#to);
     if (shown.length === 0) return;
-    if (shown.length === MOST_ROWS) {
-      this.#rows.replaceChildren();
-      this.#from = shown[0][0];
-      this.#to = this.#from - 1;
-    }
     const parts = document.createDocumentFragment();
     for (const row of shown) {
       if (!this.#filtered && row[0] !== this.#to + 1) parts.append(gap(this.#to + 1, row[0] - 1));
@@ -228,12 +274,20 @@ export class Log {
     }
     this.#rows.append(parts);
     this.#trimTop();
+    this.#placeSteps();
     this.#pane.part("log-empty").hidden = true;
+  }
+
+  #placeSteps() {
+    if (this.#filtered) return this.#steps.clear();
+    return this.#steps.place(this.#attached || this.#to === this.#until ? this.#to : null);
   }
 
   #row(row) {
     const element = rowOf(row, this.#pane.place(row[0]));
     if (this.#cited.has(row[0])) element.classList.add("cited");
+    const [from, to] = this.#mark;
+    if (from <= row[0] && row[0] <= to) element.classList.add("target");
     this.#pane.tell("row", element); // whoever marks or dresses rows
     return element;
   }
@@ -272,6 +326,7 @@ export class Log {
       const bottom = this.#scroll.scrollHeight - this.#scroll.scrollTop;
       this.#rows.prepend(...rows);
       this.#from = first;
+      this.#placeSteps();
       this.#scroll.scrollTop = this.#scroll.scrollHeight - bottom; // what was read stays where it was
       this.#trimBottom();
       return;
@@ -286,12 +341,13 @@ export class Log {
     this.#to = Math.min(this.#until, Math.max(last, kind === "newer" ? this.#to : 0));
     this.#attached = !this.#past && this.#to >= total;
     if (this.#attached && !this.#filtered) this.#append(this.#waiting); // what came while it was asked for
+    this.#placeSteps();
     this.#pane.part("log-empty").hidden = this.#rows.childElementCount > 0;
   }
 
   #trimTop() {
     if (this.#rows.childElementCount <= MOST_ROWS + DROP) return;
-    const bottom = this.#scroll.scrollHeight - this.#scroll.scrollTop;
+    const bottom = this.#following ? 0 : this.#scroll.scrollHeight - this.#scroll.scrollTop;
     while (this.#rows.childElementCount > MOST_ROWS) this.#rows.firstElementChild.remove();
     this.#from = Number(this.#rows.firstElementChild.dataset.n);
     if (!this.#following) this.#scroll.scrollTop = this.#scroll.scrollHeight - bottom;
@@ -300,7 +356,7 @@ export class Log {
   #trimBottom() {
     if (this.#rows.childElementCount <= MOST_ROWS + DROP) return;
     while (this.#rows.childElementCount > MOST_ROWS) this.#rows.lastElementChild.remove();
-    this.#to = Number(this.#rows.lastElementChild.dataset.n);
+    this.#to = Number([...this.#lines()].at(-1).dataset.n);
     this.#attached = false;
   }
 
@@ -311,13 +367,15 @@ export class Log {
       const left = scrollHeight - scrollTop - clientHeight;
       // Only a hand scrolls up; our own scrolling goes down, and rows that leave at the top happen while following.
       if (this.#following && left >= NEAR_END && scrollTop < before - 2) this.#pause();
-      else if (!this.#following && this.#attached && left < NEAR_END && scrollTop > before && scrollTop !== this.#brought) this.follow();
+      else if (this.#returned(left, scrollTop > before)) this.follow();
       if (!this.#following && scrollTop < NEAR_EDGE && scrollTop < before) this.#more("older");
       if (!this.#attached && left < NEAR_EDGE && scrollTop > before) this.#more("newer");
       before = scrollTop;
       this.#pane.tell("place");
     });
-    this.#pill.addEventListener("click", () => this.follow());
+    this.#pane.part("log-pill").addEventListener("click", () => this.follow());
+    this.#pane.part("log-first-error").addEventListener("click", () => this.firstError());
+    this.#pane.on("marked", () => (this.#mark = this.#pane.marked));
     this.#pane.part("log-follow").addEventListener("click", () => (this.#following ? this.#pause() : this.follow()));
     for (const kind of ["older", "newer"]) {
       this.#pane.part(`log-${kind}`).addEventListener("click", (event) => {
@@ -336,6 +394,12 @@ export class Log {
     new ResizeObserver(() => this.#following && this.#toEnd()).observe(this.#scroll);
   }
 
+  /** Whether a hand scrolled down to the end of all that is there, and is not on its way elsewhere. */
+  #returned(left, down) {
+    const elsewhere = this.#loading === "window" || this.#scroll.scrollTop === this.#brought;
+    return !this.#following && this.#attached && left < NEAR_END && down && !elsewhere;
+  }
+
   #more(kind) {
     if (this.#loading) return;
     if (kind === "older" && this.#from > 1) this.#load("older", { before: this.#from });
@@ -344,7 +408,7 @@ export class Log {
 
   async #goToMarked() {
     this.#unmark();
-    const [from, to] = this.#pane.marked;
+    const [from, to] = (this.#mark = this.#pane.marked);
     if (!from) return;
     if (!this.#pane.row(from)) await this.open(from);
     this.#pause();
@@ -360,11 +424,16 @@ export class Log {
   }
 
   #nearest(line) {
-    return [...this.#rows.children].find((row) => Number(row.dataset.n) >= line) ?? this.#rows.lastElementChild;
+    const lines = [...this.#lines()];
+    return lines.find((row) => Number(row.dataset.n) >= line) ?? lines.at(-1);
+  }
+
+  #lines() {
+    return this.#rows.querySelectorAll(".ln, .log-gap");
   }
 
   #remark() {
-    for (const row of this.#rows.children) row.classList.toggle("cited", this.#cited.has(Number(row.dataset.n)));
+    for (const row of this.#lines()) row.classList.toggle("cited", this.#cited.has(Number(row.dataset.n)));
   }
 
   #unmark() {
@@ -385,13 +454,8 @@ export class Log {
     this.#pane.part("log-follow").setAttribute("aria-pressed", String(this.#following));
     this.#pane.part("log-older").hidden = !(this.#from > 1);
     this.#pane.part("log-newer").hidden = this.#attached || this.#to >= this.#until;
-    this.#pill.hidden = this.#past || this.#following || (this.#attached && this.#held === 0 && this.#alerts === 0 && this.#nearEnd());
-    const parts = [this.#attached ? "paused" : "older lines"];
-    if (this.#held) parts.push(`${number(this.#held)} new`);
-    if (this.#alerts) parts.push(`${this.#alerts} alert${this.#alerts === 1 ? "" : "s"}`);
-    const text = `${parts.join(" · ")} – jump to the end`;
-    if (this.#pill.textContent !== text) this.#pill.textContent = text;
-    this.#pill.classList.toggle("has-alerts", this.#alerts > 0);
+    const here = this.#attached && this.#missed.lines === 0 && this.#missed.alerts === 0 && this.#nearEnd();
+    this.#missed.show(this.#past || this.#following || here, this.#attached);
   }
 
   #nearEnd() {

@@ -15,8 +15,13 @@ export class Pane {
     return this.#prefix === "";
   }
 
-  part(id) {
-    return document.getElementById(`${this.#prefix}${id}`);
+  /** What the part `name` is called in the page. */
+  id(name) {
+    return `${this.#prefix}${name}`;
+  }
+
+  part(name) {
+    return document.getElementById(this.id(name));
   }
 
   row(line) {
@@ -25,11 +30,11 @@ export class Pane {
 
   /** The first row in the page that was printed at `at` (unix seconds) or later, if those before it are there too. */
   rowAt(at) {
-    const rows = this.part("log-rows").children;
+    const rows = this.part("log-rows").getElementsByClassName("ln");
     let [low, high] = [0, rows.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (Number(rows[middle].dataset.at ?? -Infinity) < at) low = middle + 1;
+      if (Number(rows[middle].dataset.at) < at) low = middle + 1;
       else high = middle;
     }
     const whole = low > 0 || Number(rows[0]?.dataset.n) === 1;
@@ -38,7 +43,7 @@ export class Pane {
 
   /** What a row of `line` is called and where its number leads. */
   place(line) {
-    return { id: `${this.#prefix}L${line}`, href: `${this.root.dataset.page}#L${line}` };
+    return { id: this.id(`L${line}`), href: `${this.root.dataset.page}#L${line}` };
   }
 
   /** "row" (a new row, to be dressed), "lines" (there are more), "place" (scrolled), "view" (looks other), "until" (another moment

@@ -14,7 +14,7 @@ export class Ribbon {
   #log;
   #pieces = []; // [first, last, first_at, last_at, {level: lines}]
   #alerts = new Set();
-  #hits = [];
+  #hits = [[], []];
   #outlined = -1; // lines at the last outline
   #due = 0;
   #going = false;
@@ -33,14 +33,18 @@ export class Ribbon {
     this.#outline();
   }
 
-  hits(numbers) {
-    this.#hits = numbers;
-    this.#draw("ribbon-hits", this.#bins(numbers), "hit", 6, 14);
+  /** Lines that were found, and stretches [first, last] in which so many were that they are only counted. */
+  hits(numbers, stretches = []) {
+    this.#hits = [numbers, stretches];
+    const parts = this.#bins(numbers).map((line) => this.#rect(line, 1, 6, 14, "hit"));
+    for (const [first, last] of stretches) parts.push(this.#rect(first, last - first + 1, 6, 14, "hit"));
+    this.#pane.part("ribbon-hits").replaceChildren(...parts);
   }
 
   alerts(numbers) {
     this.#alerts = numbers;
-    this.#draw("ribbon-alerts", this.#bins([...numbers]), "alert", 0, 20);
+    const marks = this.#bins([...numbers]).map((line) => this.#rect(line, 1, 0, 20, "alert"));
+    this.#pane.part("ribbon-alerts").replaceChildren(...marks);
   }
 
   /** The time at which a line was printed, as far as the outline tells; null without one. */
@@ -73,7 +77,8 @@ export class Ribbon {
   #say() {
     const line = Number(this.#slider.value);
     const at = this.timeOf(line);
-    this.#said.textContent = `line ${number(line)}${at ? ` · ${clock(at).slice(0, 8)}` : ""}`;
+    const step = this.#log.stepOf(line);
+    this.#said.textContent = `line ${number(line)}${at ? ` · ${clock(at).slice(0, 8)}` : ""}${step ? ` · ${step}` : ""}`;
   }
 
   #grow() {
@@ -107,7 +112,7 @@ export class Ribbon {
       }
     }
     this.#pane.part("ribbon-levels").replaceChildren(parts);
-    this.hits(this.#hits);
+    this.hits(...this.#hits);
     this.alerts(this.#alerts);
     this.#grow();
     this.#follow();
@@ -122,10 +127,6 @@ export class Ribbon {
       bins.set(bin, line);
     }
     return [...bins.values()];
-  }
-
-  #draw(id, lines, kind, from, high) {
-    this.#pane.part(id).replaceChildren(...lines.map((line) => this.#rect(line, 1, from, high, kind)));
   }
 
   #rect(line, lines, y, height, kind) {

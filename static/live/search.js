@@ -16,6 +16,7 @@ export class Search {
   #matches = 0;
   #scanned = 0;
   #whole = true; // every hit up to #scanned is listed
+  #stretches = []; // [first, last] of lines whose hits are only counted
   #at = 0; // the hit that was walked to
   #abort = null;
   #busy = false;
@@ -144,6 +145,7 @@ export class Search {
     this.#known = new Set();
     this.#matches = this.#scanned = this.#at = 0;
     this.#whole = true;
+    this.#stretches = [];
     this.#ribbon.hits([]);
     for (const row of this.#pane.root.querySelectorAll(".found")) row.classList.remove("found");
     this.#problem(null);
@@ -189,10 +191,13 @@ export class Search {
       for await (const part of this.#parts(after, abort.signal)) {
         const hits = part.hits.filter((hit) => hit <= this.#log.until);
         this.#matches += part.found - part.hits.length + hits.length;
+        const from = this.#scanned + 1;
         this.#scanned = part.scanned;
-        if (part.hits.length < part.found || this.#hits.length >= LISTED) this.#whole = false;
-        else this.#add(hits);
-        this.#ribbon.hits(this.#hits);
+        if (part.hits.length < part.found || this.#hits.length >= LISTED) {
+          this.#whole = false;
+          if (part.found) this.#stretches.push([from, part.scanned]);
+        } else this.#add(hits);
+        this.#ribbon.hits(this.#hits, this.#stretches);
         this.#show();
       }
     } catch (error) {

@@ -1,7 +1,8 @@
 // One run on the page: its output, its charts, its status and its alerts, and what each frame about it does there.
 import { say } from "./chrome.js";
 import { Charts } from "./charts.js";
-import { goTo, goToMoment, momentLine, startMarked } from "./goto.js";
+import { Copying } from "./copying.js";
+import { goTo, goToMoment, momentLine } from "./goto.js";
 import { Log } from "./log.js";
 import { morph, parse } from "./morph.js";
 import { Pane } from "./pane.js";
@@ -35,7 +36,7 @@ export class Watched {
     this.#cite();
     this.log.begin();
     this.search.begin();
-    startMarked(this.pane);
+    this.copying = new Copying(this.pane);
     this.pane.part("log-go").addEventListener("submit", (event) => {
       event.preventDefault();
       goTo(this.pane.part("log-go-to").value, this.pane, this.log);
@@ -123,9 +124,10 @@ export class Watched {
 
   #showPanel(html) {
     const panel = this.root.querySelector("#panel");
+    const fresh = parse(html);
+    this.log.told(fresh.firstElementChild.dataset.steps);
     if (panel) return reapply(morph(panel, html));
     // Beside another run there is less: its bar, and its stops without the question why.
-    const fresh = parse(html);
     for (const chips of fresh.querySelectorAll(".chips")) chips.remove();
     for (const part of [".runbar", ".receipts"]) reapply(morph(this.root.querySelector(part), fresh.querySelector(part).outerHTML));
     return undefined;

@@ -24,7 +24,7 @@ from app.web.views.panel import alerts_of, panel_of
 from app.web.views.usage import usage_row
 
 #: While it is busy a run is read at most once in this time, in seconds; an idle one at once.
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.02
 #: The panel follows an event at once; the rest of it (counters, reasons) at most this often, in seconds.
 PANEL_SECONDS = 1.0
 MOST_ROWS = 200

@@ -13,11 +13,10 @@ from app.store import runs
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, problem_of
 from app.web.asked import path_id, query_number
-from app.web.contexts import OutputPane, RunPage, SearchForm, TimeBar
+from app.web.contexts import OutputPane, Panel, RunPage, SearchForm, TimeBar
 from app.web.filters import clock_text
 from app.web.live.frames import Cursor
 from app.web.output_query import LEVELS, query_of
-from app.web.parts import RunView
 from app.web.state import WebRequest
 from app.web.text import visible
 from app.web.views import log
@@ -43,7 +42,7 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
     else:
         was = await as_it_was(db, run, bar.at)
         panel, event, alerts, until = was.panel, 0, was.alerts, was.past.line
-    pane = await output_of(request, panel.run, lines=run.lines, until=until)
+    pane = await output_of(request, panel, lines=run.lines, until=until)
     cursor = Cursor(event=event, line=pane.total, usage=charts.points[-1][0] if charts.points else 0)
     context = RunPage(
         frame=frame,
@@ -79,9 +78,9 @@ def time_bar(run: Run, text: str, *, now: float) -> TimeBar:
     )
 
 
-async def output_of(request: WebRequest, run: RunView, *, lines: int, until: int | None) -> OutputPane:
+async def output_of(request: WebRequest, panel: Panel, *, lines: int, until: int | None) -> OutputPane:
     """The one pane of a page: of a run with so many `lines`, or of its first `until`."""
-    db, last = request.state["db"], lines if until is None else until
+    db, run, last = request.state["db"], panel.run, lines if until is None else until
     line = min(query_number(request, "line", 0), last)
     form, view = asked_view(request)
     window = (await log.around(db, run.id, line=line, view=view)) if line else None
@@ -102,6 +101,7 @@ async def output_of(request: WebRequest, run: RunView, *, lines: int, until: int
         at_end=at_end,
         search=form,
         levels=tuple(LEVELS),
+        steps=panel.steps,
         until=until,
     )
 

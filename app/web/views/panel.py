@@ -20,6 +20,7 @@ from app.web.views.alerts import alert_view
 from app.web.views.events import event_view, lost_bytes, phases
 from app.web.views.runs import fraction, receipt_view, run_view
 from app.web.views.sandbox import sandbox_facts
+from app.web.views.steps import steps
 
 #: Events shown, newest first; all are in the API.
 EVENTS_SHOWN = 200
@@ -51,6 +52,7 @@ def panel_from(
         run=run_view(run, now=now),
         receipts=tuple(receipt_view(receipt) for receipt in reversed(receipts)),
         phases=phases(recorded),
+        steps=steps(recorded),
         limits=limits_of(run, peak, now=now),
         sandbox=sandbox_facts(run),
         instructions=visible_block(run.instructions or ""),

@@ -36,8 +36,11 @@ KNOWN = {
         b"make: *** [all] Error 2",
         b"Segmentation fault (core dumped)",
         b"\x1b[31mERROR\x1b[0m it broke",
+        b"<3>said by the program itself",
+        b"\x1b[1m<0>said by the program itself",
     ),
     Level.WARNING: (
+        b"<4>said by the program itself, whatever ERROR it writes of",
         b"WARNING:root:careful",
         b"W: Some index files failed to download",
         b"/x/y.py:3: DeprecationWarning: old",
@@ -49,6 +52,7 @@ KNOWN = {
         b'{"level":40}',
     ),
     Level.INFO: (
+        b"<6>ERROR is only in the message",
         b"INFO:     127.0.0.1:1 - GET /",
         b"2024-05-01 12:00:00 [info     ] started",
         b"I0501 12:00:00.123 file.cc:12] msg",
@@ -56,7 +60,13 @@ KNOWN = {
         b"NOTICE: table does not exist, skipping",
         b"level=info msg=\"ERROR is only in the message\"",
     ),
-    Level.DEBUG: (b"DEBUG:asyncio:Using selector", b"TRACE entering", b'{"level":"debug"}', b"level=trace x=1"),
+    Level.DEBUG: (
+        b"<7>quiet",
+        b"DEBUG:asyncio:Using selector",
+        b"TRACE entering",
+        b'{"level":"debug"}',
+        b"level=trace x=1",
+    ),
     Level.NONE: (
         b"",
         b"an ordinary line",
