@@ -5,10 +5,10 @@ from __future__ import annotations
 from app.domain.runs import Run
 from app.store import alerts
 from app.store.database import Database
-from app.web.contexts import OutputPane, SearchForm, Side
+from app.web.contexts import OutputPane, Panel, SearchForm, Side
 from app.web.live.frames import Cursor
 from app.web.output_query import LEVELS
-from app.web.parts import RunView, WatcherView
+from app.web.parts import WatcherView
 from app.web.views import log
 from app.web.views.charts import charts_of
 from app.web.views.panel import panel_of
@@ -23,7 +23,7 @@ async def side_of(
     """`run` as it is, with its end in view."""
     panel, event = await panel_of(db, run.id, now=now, watchers=watchers)
     charts = await charts_of(db, run, nonce=nonce, pane=pane)
-    output = await _newest(db, panel.run, pane=pane, lines=run.lines)
+    output = await _newest(db, panel, pane=pane, lines=run.lines)
     cursor = Cursor(event=event, line=output.last, usage=charts.points[-1][0] if charts.points else 0)
     return Side(
         run=panel.run,
@@ -37,7 +37,8 @@ async def side_of(
     )
 
 
-async def _newest(db: Database, run: RunView, *, pane: str, lines: int) -> OutputPane:
+async def _newest(db: Database, panel: Panel, *, pane: str, lines: int) -> OutputPane:
+    run = panel.run
     window = await log.newest(db, run.id, lines=lines)
     href = f"/runs/{run.id}"
     return OutputPane(
@@ -53,4 +54,5 @@ async def _newest(db: Database, run: RunView, *, pane: str, lines: int) -> Outpu
         at_end=True,
         search=SearchForm(),
         levels=tuple(LEVELS),
+        steps=panel.steps,
     )
