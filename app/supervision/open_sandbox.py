@@ -91,6 +91,7 @@ class OpenSandbox:
 
     async def _count(self, account: Account) -> None:
         """Hold what the keeper printed against what is stored, for the record; what it did not relay is lost."""
+        await self._note_loss(account.cut, "printed beyond a limit")
         if account.printed == self.intake.before:
             return
         unrelayed = max(0, self.intake.produced - self.intake.offset)
@@ -216,7 +217,7 @@ class OpenSandbox:
         await self.live.thawed.wait()  # A frozen keeper cannot answer.
         relay = await self._stack.enter_async_context(self.driver.relay(self.sandbox, acknowledged=self.intake.stored))
         self._relay = relay
-        self.intake.relay = relay
+        self.intake.relay, self.intake.heard = relay, True
 
     async def _reconnect(self) -> None:
         """Until the keeper answers again, or its sandbox is known to have ended."""

@@ -52,7 +52,7 @@ class Account:
     cut: int  #: bytes this sandbox printed beyond a limit, as far as no `OutputLost` tells of them yet
     printed_at: float  #: the keeper's time (unix seconds) of the newest output that arrived; 0: none yet
     failing_since: float | None  #: monotonic; since when it cannot be stored
-    connected: bool  #: whether the keeper is heard
+    connected: bool  #: False: the keeper was heard, should be, and is not
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -75,6 +75,7 @@ class Intake:
     noted: int = 0  #: of these, what the run's record says already
     produced: int = 0  #: what the keeper said last; from `relay` while there is one
     opened_at: int = 0  #: the offset it began with
+    heard: bool = False  #: it had a relay, and should have one
     printed_at: float = 0.0  #: the keeper's time of the newest taken output
     lines: list[StoredLine] = field(default_factory=list)
     touched: float = 0.0  #: monotonic time of the last taken bytes
@@ -141,7 +142,7 @@ class Intake:
             cut=self.cut - self.noted,
             printed_at=self.printed_at,
             failing_since=self.failing_since,
-            connected=self.relay is not None,
+            connected=self.relay is not None or not self.heard,
         )
 
     def position(self) -> RelayPosition:
@@ -208,7 +209,7 @@ class Recorder:
         """
         try:
             intake.hurried = hurried
-            intake.relay = None
+            intake.relay, intake.heard = None, False
             intake.flush()
             if intake.waiting and intake.failure is None:
                 intake.settled.clear()
