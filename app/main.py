@@ -20,7 +20,7 @@ from app.supervision.doorbell import Doorbell
 from app.supervision.supervisor import Supervisor
 from app.supervision.warden_link import WardenLink, warden_command
 from app.web.errors import EXCEPTION_HANDLERS
-from app.web.live.feeds import Feeds
+from app.web.live.feeds import open_feeds
 from app.web.middleware import SecurityHeaders
 from app.web.passwords import Passwords
 from app.web.routes import TABLE
@@ -91,12 +91,15 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
             Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance, warden=warden)
         )
         pages = Pages()
+        feeds = await stack.enter_async_context(
+            open_feeds(db=db, supervisor=supervisor, settings=settings, pages=pages)
+        )
         yield AppState(
             settings=settings,
             db=db,
             supervisor=supervisor,
             pages=pages,
-            feeds=Feeds(db=db, supervisor=supervisor, settings=settings, pages=pages),
+            feeds=feeds,
             throttle=Throttle(),
             passwords=Passwords(),
             version=VERSION,

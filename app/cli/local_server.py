@@ -26,6 +26,10 @@ from app.supervision.data_folder import hold_data_folder
 from app.web.sign_in import create_sign_in_link, needs_first_sign_in
 from sandbox_runner.driver import Driver
 
+#: Bytes the kernel holds for a connection beyond what is on its way.
+UNSENT_BYTES = 128 * 1024
+#: Seconds without any progress until the kernel cuts a connection. Longer than a stream waits for a stuck reader.
+CUT_SECONDS = 30.0
 TOKEN_NAME = "command line"
 FILE = "server.json"
 
@@ -121,6 +125,10 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit these. Who has stopped reading costs the kernel no more than this, and when its stream was
+    # given up it is cut off; without that the kernel would offer it the rest for ever.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(CUT_SECONDS * 1000))
     try:
         listening.bind((host, port))
     except OSError as error:

@@ -1,123 +1,188 @@
-"""What all readers of the same thing share: it is read from the store and encoded once, however many watch.
-
-A feed is not a task: the reader that comes first after a ring reads for all. A run's feed lives as long as it has
-readers.
-"""
+"""All feeds of one server, and the pulse of its readers."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import anyio
 
 from app.domain.errors import Unavailable
 from app.settings import Settings
 from app.store.database import Database
-from app.supervision.doorbell import Bell, Doorbell
 from app.supervision.supervisor import Supervisor
-from app.web.live.frames import frame
+from app.web.live.ears import Ear, Ears
+from app.web.live.feed import Feed
 from app.web.live.presence import Presence
 from app.web.live.run_feed import RunFeed
+from app.web.live.strip_feed import StripFeed
 from app.web.live.wall_feed import WallFeed
+from app.web.live.wall_news import WallNews
 from app.web.templates import Pages
-from app.web.views.strip import strip_of
 
-#: Streams at once. Each costs about 40 kB; requests that change something are never counted.
-MOST_READERS = 1000
-#: The strip is read again when it is older than this, in seconds.
-STRIP_SECONDS = 0.5
+#: Streams at once: a thousand pages, and those that just came back while the server has not yet seen them go. Requests
+#: that change something are never counted.
+MOST_READERS = 1200
+#: Seconds between heartbeats: named frames, so that a page can tell a silent stream from a dead one.
+BEAT_SECONDS = 2.0
+#: Seconds a heartbeat waits for news to travel with: a send costs more than what is in it.
+WITH_NEWS_SECONDS = 0.2
+
+F = TypeVar("F", bound=Feed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strip:
-    """The encoded strip; `version` grows when it changes."""
-
-    version: int = 0
-    frame: bytes = b""
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Shared(Generic[F]):
+    feed: F
+    task: asyncio.Task[None]
+    readers: int = 0
 
 
 class Feeds:
-    """All feeds of one server."""
+    """Open with `open_feeds`. A feed is made for its first reader and ends with its last."""
 
-    def __init__(self, *, db: Database, supervisor: Supervisor, settings: Settings, pages: Pages) -> None:
-        self.doorbell: Doorbell = supervisor.doorbell
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        *,
+        db: Database,
+        supervisor: Supervisor,
+        settings: Settings,
+        pages: Pages,
+    ) -> None:
+        self.leaving = anyio.Event()  #: the server shuts down
+        self._group = group
         self._db = db
         self._supervisor = supervisor
         self._settings = settings
         self._pages = pages
-        self._runs: dict[int, tuple[RunFeed, int]] = {}
+        self._shared: dict[Hashable, _Shared[Any]] = {}
+        self._ears = Ears()
         self._wall: WallFeed | None = None
-        self._strip = Strip()
-        self._strip_at = 0.0
-        self._strip_lock = asyncio.Lock()
         self.presence = Presence(supervisor.doorbell)
-        self.readers = 0
+
+    @property
+    def readers(self) -> int:
+        """Streams that are open."""
+        return len(self._ears)
 
     @contextmanager
-    def stream(self, *runs: int) -> Iterator[Bell]:
-        """One more reader, and its ear for `runs` (for everything without any): open it before the first read."""
-        self.readers += 1
-        try:
-            with self.doorbell.listen(*runs) as bell:
-                yield bell
-        finally:
-            self.readers -= 1
+    def reader(self, *, patience: float = math.inf) -> Iterator[Ear]:
+        """One more reader, and its ear: the task that reads is cancelled when one frame takes it longer than that."""
+        ear = Ear(patience)
+        with self._ears.listening(ear):
+            yield ear
 
     @contextmanager
-    def run(self, run: int) -> Iterator[RunFeed]:
-        """The run's feed, shared with whoever else reads it."""
-        feed, readers = self._runs.get(run) or (self._new_run_feed(run), 0)
-        self._runs[run] = feed, readers + 1
-        try:
+    def run(self, run: int, ear: Ear) -> Iterator[RunFeed]:
+        """The run's feed, shared with whoever else reads it; `ear` is rung when there is news."""
+
+        def make() -> RunFeed:
+            return RunFeed(
+                run,
+                db=self._db,
+                doorbell=self._supervisor.doorbell,
+                pages=self._pages,
+                account=self._supervisor.account,
+                watchers=self.presence.of,
+            )
+
+        with self._share(run, make, ear) as feed:
             yield feed
-        finally:
-            feed, readers = self._runs[run]
-            if readers > 1:
-                self._runs[run] = feed, readers - 1
-            else:
-                del self._runs[run]
-                feed.close()
 
     def wall(self) -> WallFeed:
-        """The wall's feed, shared likewise. It stays: a page that is loaded finds what the last one left."""
+        """The wall as it is read for all. It stays: a page that is loaded finds what the last one left."""
         if self._wall is None:
-            self._wall = self._new_wall_feed()
+            self._wall = WallFeed(
+                db=self._db,
+                doorbell=self._supervisor.doorbell,
+                pages=self._pages,
+                settings=self._settings,
+                account=self._supervisor.account,
+                watchers=self.presence.of,
+            )
         return self._wall
 
-    async def strip(self) -> Strip:
-        """The header's live part; at most `STRIP_SECONDS` old."""
-        async with self._strip_lock:
-            if time.monotonic() - self._strip_at > STRIP_SECONDS:
-                self._strip_at = time.monotonic()
-                html = self._pages.render(await strip_of(self._db, self._supervisor, self._settings))
-                made = frame("strip", {"html": html})
-                if made != self._strip.frame:
-                    self._strip = Strip(version=self._strip.version + 1, frame=made)
-            return self._strip
+    @contextmanager
+    def wall_news(self, ear: Ear) -> Iterator[WallNews]:
+        """What changes on the wall, shared likewise."""
+
+        def make() -> WallNews:
+            return WallNews(self.wall(), self._supervisor.doorbell)
+
+        with self._share("wall", make, ear) as feed:
+            yield feed
+
+    @contextmanager
+    def strip(self, ear: Ear) -> Iterator[StripFeed]:
+        """The header's, shared likewise."""
+
+        def make() -> StripFeed:
+            return StripFeed(db=self._db, supervisor=self._supervisor, settings=self._settings, pages=self._pages)
+
+        with self._share("strip", make, ear) as feed:
+            yield feed
+
+    @contextmanager
+    def _share(self, what: Hashable, make: Callable[[], F], ear: Ear) -> Iterator[F]:
+        shared: _Shared[F] | None = self._shared.get(what)
+        if shared is None or shared.feed.failed:
+            feed = make()
+            shared = _Shared(feed=feed, task=self._group.create_task(feed.run(), name=f"feed of {what}"))
+            self._shared[what] = shared
+        shared.readers += 1
+        try:
+            with shared.feed.ears.listening(ear):
+                yield shared.feed
+        finally:
+            shared.readers -= 1
+            if not shared.readers:
+                shared.task.cancel()
+                if self._shared.get(what) is shared:
+                    del self._shared[what]
 
     def require_room(self) -> None:
         """Raises `Unavailable` when too many watch already."""
         if self.readers >= MOST_READERS:
             raise Unavailable(f"{MOST_READERS} pages watch already; close some and try again")
 
-    def _new_run_feed(self, run: int) -> RunFeed:
-        return RunFeed(
-            run,
-            db=self._db,
-            doorbell=self.doorbell,
-            pages=self._pages,
-            account=self._supervisor.account,
-            watchers=self.presence.of,
-        )
+    async def beat(self) -> None:
+        """Heartbeats for ever, spread over their time; who has taken nothing for too long is let go."""
+        while True:
+            slices = list(self._ears.slices())
+            for some in slices:
+                for ear in some:
+                    ear.beat()
+                await asyncio.sleep(min(BEAT_SECONDS / len(slices), WITH_NEWS_SECONDS))
+                for ear in some:
+                    ear.ring_if_due()
+                await asyncio.sleep(max(0.0, BEAT_SECONDS / len(slices) - WITH_NEWS_SECONDS))
+            if not slices:
+                await asyncio.sleep(BEAT_SECONDS)
 
-    def _new_wall_feed(self) -> WallFeed:
-        return WallFeed(
-            db=self._db,
-            doorbell=self.doorbell,
-            pages=self._pages,
-            settings=self._settings,
-            account=self._supervisor.account,
-            watchers=self.presence.of,
-        )
+    async def say_goodbye(self) -> None:
+        """Wakes all readers when the server leaves."""
+        await self.leaving.wait()
+        await self._ears.ring()
+
+    def close(self) -> None:
+        for shared in self._shared.values():
+            shared.task.cancel()
+
+
+@asynccontextmanager
+async def open_feeds(*, db: Database, supervisor: Supervisor, settings: Settings, pages: Pages) -> AsyncIterator[Feeds]:
+    """The feeds of a server, for as long as it serves."""
+    async with asyncio.TaskGroup() as group:
+        feeds = Feeds(group, db=db, supervisor=supervisor, settings=settings, pages=pages)
+        own = [group.create_task(feeds.beat(), name="heartbeats"), group.create_task(feeds.say_goodbye())]
+        try:
+            yield feeds
+        finally:
+            feeds.close()
+            for task in own:
+                task.cancel()

@@ -2,78 +2,86 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from app.web.live.frames import Cursor, at, frame
+from app.web.live.frames import Cursor, at
 from app.web.live.run_feed import Head, RunFeed
-from app.web.live.wall_feed import Sight, Wall, WallFeed
+from app.web.live.wall_feed import Sight, Wall
+from app.web.live.wall_news import WallNews
 from app.web.wall_query import WallQuery
-
-#: Seconds between two accounts of one run to one reader.
-TALLY_SECONDS = 0.5
 
 
 class RunReader:
-    """One run after `cursor`."""
+    """One run after `cursor`. Only when the feed is ready."""
 
-    def __init__(self, run: int, feed: RunFeed, cursor: Cursor) -> None:
-        self._run = run
+    def __init__(self, feed: RunFeed, cursor: Cursor) -> None:
         self._feed = feed
-        self._head: Head | None = None
+        self._seen: Head | None = None  #: its fragments were sent
+        self._at: Head | None = None  #: everything up to it was sent
         self._told_end = False
         self._tally = b""
-        self._tally_at = 0.0
         self.cursor = cursor
 
-    async def look(self, rung: frozenset[int]) -> list[bytes]:
-        """The fragments that changed, alerts first, if anything rang or was put off."""
-        seen = self._head
-        if seen is not None and self._run not in rung and self._feed.due_in() > 0:
-            return []
-        head = self._head = await self._feed.look()
-        self.cursor = replace(self.cursor, event=head.event)
-        seen = seen or Head()
-        changed = [head.alerts] if head.alerts_version != seen.alerts_version else []
-        if head.version != seen.version:
+    def fragments(self) -> Sequence[bytes]:
+        """Those that changed since the last call, alerts first."""
+        head, seen = self._feed.head, self._seen
+        if head is seen:
+            return ()
+        self._seen = head
+        changed = [head.alerts] if seen is None or head.alerts is not seen.alerts else []
+        if seen is None or head.panel is not seen.panel:
             changed.append(head.panel)
+        self.cursor = Cursor(event=head.cursor.event, line=self.cursor.line, usage=self.cursor.usage)
         return [at(self.cursor, fragment) for fragment in changed]
 
-    async def next(self) -> bytes | None:
-        """The next frame of usage or lines; None when it is at the head. Only after a look."""
-        head, cursor, feed = self._head or Head(), self.cursor, self._feed
-        if cursor.usage < head.usage and (link := await feed.usage_after(cursor.usage)):
-            self.cursor = replace(cursor, usage=link.last)
-        elif cursor.line < head.line and (link := await feed.lines_after(cursor.line)):
-            self.cursor = replace(cursor, line=link.last)
+    def next(self) -> bytes:
+        """What follows its place, as all get it who are there; b"": nothing does, or it has to read on by itself."""
+        here = self._at
+        if here is None or here.next is None or here.next.output is None:
+            return b""
+        self._at = here.next
+        self.cursor = here.next.cursor
+        self._told_end = self._told_end or here.next.ended
+        return here.next.output
+
+    async def read_on(self) -> bytes:
+        """The next frame after its cursor, the end among them; b"" when it is at the head."""
+        head, cursor = self._feed.head, self.cursor
+        if cursor.usage < head.cursor.usage and (link := await self._feed.usage_after(cursor.usage)):
+            self.cursor = Cursor(event=cursor.event, line=cursor.line, usage=link.last)
+        elif cursor.line < head.cursor.line and (link := await self._feed.lines_after(cursor.line)):
+            self.cursor = Cursor(event=cursor.event, line=link.last, usage=cursor.usage)
         else:
-            return None
+            self._at = head
+            self.cursor = head.cursor
+            return self._end(head)
         return at(self.cursor, link.frame)
 
-    def tally(self) -> bytes | None:
-        """What was printed against what is stored, when that changed, at most each `TALLY_SECONDS`."""
-        if self._head is None or time.monotonic() - self._tally_at < TALLY_SECONDS:
-            return None
-        tally = self._feed.tally(self._head)
-        if tally == self._tally:
-            return None
-        self._tally, self._tally_at = tally, time.monotonic()
+    def tally(self) -> bytes:
+        """What was printed against what is stored, when that changed; b"" otherwise."""
+        tally = self._feed.tally
+        if tally is self._tally:
+            return b""
+        self._tally = tally
         return tally
 
     @property
     def behind(self) -> bool:
-        head = self._head or Head()
-        return self.cursor.line < head.line or self.cursor.usage < head.usage
+        return self._at is not self._feed.head
 
-    def end(self) -> bytes | None:
+    @property
+    def lost(self) -> bool:
+        """It is behind, and nobody shares its place."""
+        here = self._at
+        return here is None or (here is not self._feed.head and (here.next is None or here.next.output is None))
+
+    def _end(self, head: Head) -> bytes:
         """Once, when the run has ended and everything was sent."""
-        if self._told_end or self._head is None or not self._head.ended:
-            return None
+        if self._told_end or not head.ended:
+            return b""
         self._told_end = True
-        return at(self.cursor, frame("eof", {"run": self._run}))
-
-    def due_in(self) -> float:
-        return self._feed.due_in()
+        return at(self.cursor, self._feed.eof())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,28 +95,26 @@ class WallTopic:
 class WallReader:
     """One wall: which runs it shows in which order, their cards, then what changes of these.
 
-    `in_turn`: a look must not hold up the runs beside it. `words`: with what agents wrote.
+    `words`: with what agents wrote. Only when the feed is ready.
     """
 
-    def __init__(self, feed: WallFeed, topic: WallTopic, *, me: str, words: bool, in_turn: bool) -> None:
+    def __init__(self, feed: WallNews, topic: WallTopic, *, me: str, words: bool) -> None:
         self._feed = feed
         self._topic = topic
         self._me = me
         self._words = words
-        self._in_turn = in_turn
-        self._put_off = True
+        self._wall: Wall | None = None
         self._sent: dict[int, int] = {}
         self._order = b""
         self._tools = b""
         self._queue_seen = -1
 
-    async def look(self, rung: frozenset[int]) -> list[bytes]:
+    async def fragments(self) -> Sequence[bytes]:
         """What this reader has not got: the order, cards in their newest version, the counts and the queue."""
-        self._put_off = self._put_off or bool(rung) or self._feed.due_in() == 0.0
-        if self._in_turn and (self._feed.ready_in() > 0 or not self._put_off):
-            return []
-        self._put_off = False
-        wall = await self._feed.look()
+        wall = self._feed.wall
+        if wall is self._wall:
+            return ()
+        self._wall = wall
         sight = wall.sight(self._topic.key, self._topic.query, self._me)
         frames = [sight.order] if sight.order != self._order else []
         frames += await self._cards(wall, sight)
@@ -118,9 +124,6 @@ class WallReader:
             self._queue_seen = wall.queue.version
             frames.append(wall.queue.frame)
         return frames
-
-    def due_in(self) -> float:
-        return self._feed.ready_in() if self._put_off else self._feed.due_in()
 
     async def _cards(self, wall: Wall, sight: Sight) -> list[bytes]:
         frames = []

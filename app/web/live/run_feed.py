@@ -1,22 +1,30 @@
-"""One run as its readers see it: heads, and encoded frames of lines and usage that follow each other like a chain."""
+"""One run as its readers see it: a chain of heads, each with the encoded frames that lead to it from the one before.
+
+The feed reads for all when the bell has rung. A reader at the last head is sent the next one's frames as they are; one
+that is elsewhere (it has just come, it was slow, there was too much at once) reads on after its cursor at its own pace,
+and what it asks for first is encoded once for those who follow.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from app.store import events, output, runs, usage
+from app.store import output, usage
 from app.store.database import Database
-from app.supervision.doorbell import Doorbell
+from app.store.news import Standing, news
+from app.store.output import StoredLine
+from app.store.usage import UsagePoint
+from app.supervision.doorbell import Bell, Doorbell
 from app.supervision.recorder import Account
 from app.web.contexts import Panel
-from app.web.live.frames import frame
-from app.web.live.rung import rung_since
+from app.web.live.feed import Feed
+from app.web.live.frames import Cursor, at, frame
+from app.web.live.rung import rung_since, rung_within
 from app.web.parts import WatcherView
 from app.web.templates import Pages
 from app.web.views.log import fitting, row
@@ -27,29 +35,32 @@ from app.web.views.usage import usage_row
 GATHER_SECONDS = 0.02
 #: The panel follows an event at once; the rest of it (counters, reasons) at most this often, in seconds.
 PANEL_SECONDS = 1.0
+#: Seconds between two tallies.
+TALLY_SECONDS = 0.5
 MOST_ROWS = 200
 #: Shown bytes of a frame: a page handles one frame per animation frame.
 MOST_BYTES = 128 * 1024
 MOST_POINTS = 600
-#: Encoded frames that are kept for the other readers, in bytes.
+#: Encoded frames of the chain that a reader finds which was slow, in bytes.
+CHAINED_BYTES = 1024 * 1024
+#: Encoded frames that are kept for those who read on by themselves, in bytes.
 KEPT_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Head:
-    """How far the run is. Versions grow when the encoded fragment changes."""
+    """How far the run is. `panel` and `alerts` are other objects exactly when they changed."""
 
-    event: int = 0
-    line: int = 0
-    usage: int = 0
-    ended: bool = False
-    version: int = 0
-    panel: bytes = b""
-    alerts_version: int = 0
-    alerts: bytes = b""
-    bytes: int = 0
-    printed: int | None = None  #: as the record has it, lost bytes included
-    lost: int = 0
+    standing: Standing
+    cursor: Cursor
+    panel: bytes
+    alerts: bytes
+    output: bytes | None = None  #: frames from the head before to this one; None: each reader reads them itself
+    next: Head | None = None
+
+    @property
+    def ended(self) -> bool:
+        return not self.standing.live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +71,8 @@ class Link:
     last: int
 
 
-class RunFeed:
-    """Shared by all readers of one run. Raises `NotFound` from `look` when there is no such run."""
+class RunFeed(Feed):
+    """Shared by all readers of one run. Fails with `NotFound` when there is no such run."""
 
     def __init__(
         self,
@@ -73,115 +84,161 @@ class RunFeed:
         account: Callable[[int], Account | None],
         watchers: Callable[[int], tuple[WatcherView, ...]],
     ) -> None:
-        self._run = run
-        self._db = db
-        self._pages = pages
+        super().__init__()
         self._account = account
         self._watchers = watchers
-        self._listening = contextlib.ExitStack()
-        self._bell = self._listening.enter_context(doorbell.listen(run))
-        self._lock = asyncio.Lock()
+        self._panel: Panel | None = None
+        self._tally_at = 0.0
+        self._tally_due = False
+        self.tally = b""  #: encoded; another object exactly when it changed
+        self._run = run
+        self._db = db
+        self._doorbell = doorbell
+        self._pages = pages
         self._head: Head | None = None
-        self._rang = False
-        self._read_at = 0.0
         self._panel_at = 0.0
         self._panel_due = False
+        self._chain: deque[Head] = deque()
+        self._chained = 0
+        self._lock = asyncio.Lock()
         self._links: OrderedDict[tuple[str, int], Link] = OrderedDict()
         self._kept = 0
 
-    def close(self) -> None:
-        self._listening.close()
+    @property
+    def head(self) -> Head:
+        """The newest. Only when `ready`. Raises what reading raised."""
+        self.require_whole()
+        assert self._head is not None
+        return self._head
 
-    async def look(self) -> Head:
-        """The head, read again when something rang since anyone looked: the first to come reads for all."""
-        async with self._lock:
-            # Kept until it was read: who reads may be cancelled on the way.
-            self._rang = self._rang or bool(await rung_since(self._bell))
-            if self._head is None or self._rang or self.due_in() == 0.0:
-                await asyncio.sleep(max(0.0, self._read_at + GATHER_SECONDS - time.monotonic()))
-                await rung_since(self._bell)  # What rang meanwhile is read now; what rings from here on is not lost.
-                self._read_at = time.monotonic()
-                self._head = await self._read(self._head or Head())
-                self._rang = False
-            return self._head
+    async def follow(self) -> None:
+        with self._doorbell.listen(self._run) as bell:
+            while True:
+                read_at = time.monotonic()
+                await self._look()
+                await self._news(bell)
+                await asyncio.sleep(max(0.0, read_at + GATHER_SECONDS - time.monotonic()))
+                await rung_since(bell)  # What rang meanwhile is read now; what rings from here on is not lost.
 
-    def due_in(self) -> float:
-        """Seconds until a look is worth it though nothing rings: what was put off is then shown."""
-        return max(0.0, self._panel_at + PANEL_SECONDS - time.monotonic()) if self._panel_due else math.inf
+    async def _news(self, bell: Bell) -> None:
+        """Until something rang, or what was put off is due."""
+        panel = self._panel_at + PANEL_SECONDS if self._panel_due else math.inf
+        tally = self._tally_at + TALLY_SECONDS if self._tally_due else math.inf
+        await rung_within(bell, min(panel, tally) - time.monotonic())
 
-    async def _read(self, old: Head) -> Head:
-        run = await runs.get(self._db, self._run)
-        event = await events.last_seq(self._db, self._run)
-        newest = await usage.last(self._db, self._run, 1)
-        self._panel_due = event == old.event and time.monotonic() - self._panel_at < PANEL_SECONDS
-        html, alerts, printed, lost = old.panel, old.alerts, old.printed, old.lost
-        if not self._panel_due:
-            self._panel_at = time.monotonic()
-            html, alerts, event, panel = await self._fragments()
-            printed, lost = panel.printed, panel.lost_bytes
-        return Head(
-            event=event,
-            line=run.lines,
-            usage=newest[-1].seq if newest else 0,
-            ended=not run.live,
-            version=old.version + (html != old.panel),
-            panel=html,
-            alerts_version=old.alerts_version + (alerts != old.alerts),
-            alerts=alerts,
-            bytes=run.bytes,
-            printed=printed,
-            lost=lost,
-        )
+    async def _look(self) -> None:
+        old = self._head
+        since = old.standing if old else None
+        found = await news(self._db, self._run, since, most_lines=MOST_ROWS, most_bytes=MOST_BYTES)
+        now = found.standing
+        panel, alerts, event = await self._fragments(old, now.events)
+        cursor = Cursor(event=event, line=now.lines, usage=now.usage)
+        head = Head(standing=now, cursor=cursor, panel=panel, alerts=alerts)
+        if old is not None:
+            head.output = await self._output(old, head, found.lines)
+            if now == old.standing and panel is old.panel and alerts is old.alerts and not self._count(now):
+                return
+            self._chain_up(old, head)
+        self._count(now)
+        self._head = head
+        await self.tell()
 
-    def tally(self, head: Head) -> bytes:
-        """What its keeper says it printed, what is stored, and how many bytes are known to be lost.
+    async def _fragments(self, old: Head | None, event: int) -> tuple[bytes, bytes, int]:
+        """Panel and alerts, and the last event they know: the old ones when they are young and nothing happened."""
+        young = time.monotonic() - self._panel_at < PANEL_SECONDS
+        self._panel_due = old is not None and event == old.cursor.event and young
+        if old is not None and self._panel_due:
+            return old.panel, old.alerts, event
+        self._panel_at = time.monotonic()
+        watchers, account = self._watchers(self._run), self._account(self._run)
+        view, event = await panel_of(self._db, self._run, now=time.time(), watchers=watchers, account=account)
+        self._panel = view
+        panel = frame("panel", {"run": self._run, "html": self._pages.render(view)})
+        found = await alerts_of(self._db, self._run)
+        alerts = frame("alerts", {"run": self._run, "html": self._pages.render(found)})
+        if old is None:
+            return panel, alerts, event
+        return old.panel if panel == old.panel else panel, old.alerts if alerts == old.alerts else alerts, event
 
+    async def _output(self, old: Head, head: Head, lines: Sequence[StoredLine] | None) -> bytes | None:
+        """Frames from `old` to `head`, usage first, for all who are there."""
+        if lines is None or head.cursor.usage - old.cursor.usage > MOST_POINTS:
+            return None
+        frames, cursor = [], Cursor(event=head.cursor.event, line=old.cursor.line, usage=head.cursor.usage)
+        if cursor.usage > old.cursor.usage:
+            points = await usage.read(self._db, self._run, after=old.cursor.usage, limit=MOST_POINTS)
+            frames.append(at(cursor, self._usage([point for point in points if point.seq <= cursor.usage])))
+        if lines:
+            frames.append(at(head.cursor, self._lines(lines)))
+        if head.ended and not old.ended:
+            frames.append(at(head.cursor, self.eof()))
+        return b"".join(frames)
+
+    def _count(self, now: Standing) -> bool:
+        """Makes the tally anew when it is time; whether it changed.
+
+        It holds what its keeper says it printed against what is stored, and how many bytes are known to be lost.
         `printed` counts the lost ones too, and is null when nobody counted; `newest` is when the newest output that
         has arrived was printed.
         """
-        account = self._account(self._run)
-        lost = head.lost + (account.cut if account else 0)
-        printed = head.printed if account is None else account.printed + lost
+        account, panel = self._account(self._run), self._panel
+        assert panel is not None
+        lost = panel.lost_bytes + (account.cut if account else 0)
+        printed = panel.printed if account is None else account.printed + lost
         newest = account.printed_at if account else 0.0
-        stored = {"stored": head.bytes, "lines": head.line, "lost": lost, "newest": round(newest, 3)}
-        return frame("tally", {"run": self._run, "printed": printed, **stored})
+        stored = {"stored": now.bytes, "lines": now.lines, "lost": lost, "newest": round(newest, 3)}
+        tally = frame("tally", {"run": self._run, "printed": printed, **stored})
+        changed = tally != self.tally
+        self._tally_due = changed and time.monotonic() - self._tally_at < TALLY_SECONDS
+        if not changed or self._tally_due:
+            return False
+        self.tally, self._tally_at = tally, time.monotonic()
+        return True
 
-    async def _fragments(self) -> tuple[bytes, bytes, int, Panel]:
-        """Panel and alerts, encoded, the last event they know, and the panel."""
-        watchers, account = self._watchers(self._run), self._account(self._run)
-        panel, event = await panel_of(self._db, self._run, now=time.time(), watchers=watchers, account=account)
-        alerts = await alerts_of(self._db, self._run)
-        return (
-            frame("panel", {"run": self._run, "html": self._pages.render(panel)}),
-            frame("alerts", {"run": self._run, "html": self._pages.render(alerts)}),
-            event,
-            panel,
-        )
+    def _chain_up(self, old: Head, head: Head) -> None:
+        old.next = head
+        self._chain.append(old)
+        self._chained += len(head.output or b"")
+        while self._chained > CHAINED_BYTES and len(self._chain) > 1:
+            # Whoever stands there has been slow: it reads on by itself, and holds none of what follows.
+            dropped = self._chain.popleft()
+            assert dropped.next is not None
+            self._chained -= len(dropped.next.output or b"")
+            dropped.next = None
+
+    def eof(self) -> bytes:
+        return frame("eof", {"run": self._run})
 
     async def lines_after(self, line: int) -> Link | None:
-        """The frame that follows line number `line`: whoever asks first decides where it ends; None at the end."""
+        """The frame that follows line number `line`: whoever asks first decides where it ends; None at the head."""
         async with self._lock:
             known = self._links.get(("lines", line))
             if known is not None:
                 return known
-            stored = await output.read(self._db, self._run, after=line, limit=MOST_ROWS)
+            limit = min(MOST_ROWS, self.head.cursor.line - line)
+            stored = await output.read(self._db, self._run, after=line, limit=limit)
             if not stored:
                 return None
             kept = fitting(stored, MOST_BYTES)
-            made = frame("lines", {"run": self._run, "lines": [row(one) for one in kept]})
-            return self._keep("lines", line, Link(frame=made, last=kept[-1].number))
+            return self._keep("lines", line, Link(frame=self._lines(kept), last=kept[-1].number))
+
+    def _lines(self, lines: Sequence[StoredLine]) -> bytes:
+        return frame("lines", {"run": self._run, "lines": [row(one) for one in lines]})
 
     async def usage_after(self, seq: int) -> Link | None:
-        """The frame that follows usage point `seq`; None at the end."""
+        """The frame that follows usage point `seq`; None at the head."""
         async with self._lock:
             known = self._links.get(("usage", seq))
             if known is not None:
                 return known
             points = await usage.read(self._db, self._run, after=seq, limit=MOST_POINTS)
+            points = [point for point in points if point.seq <= self.head.cursor.usage]
             if not points:
                 return None
-            made = frame("usage", {"run": self._run, "points": [usage_row(point) for point in points]})
-            return self._keep("usage", seq, Link(frame=made, last=points[-1].seq))
+            return self._keep("usage", seq, Link(frame=self._usage(points), last=points[-1].seq))
+
+    def _usage(self, points: Sequence[UsagePoint]) -> bytes:
+        return frame("usage", {"run": self._run, "points": [usage_row(point) for point in points]})
 
     def _keep(self, kind: str, after: int, link: Link) -> Link:
         self._links[kind, after] = link

@@ -1,11 +1,10 @@
-"""What one reader is sent, for as long as it listens: the store after its cursor, then again whenever the bell rings.
+"""What one reader is sent, for as long as it listens: the record after its cursor, then whatever is new.
 
 First view, reconnect, slow reader and server restart are one code path. Frames are the caller's to send as they are.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import random
 import time
@@ -13,28 +12,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-import anyio
-
-from app.supervision.doorbell import Bell
 from app.web.live.feeds import Feeds
 from app.web.live.frames import Cursor, frame
 from app.web.live.readers import RunReader, WallReader, WallTopic
-from app.web.live.rung import rung_since
-from app.web.live.wall_feed import WallFeed
 
-#: Seconds between heartbeats: named frames, so that a page can tell a silent stream from a dead one.
-BEAT_SECONDS = 2.0
-#: Seconds between looks whether the reader may still read.
+#: Seconds between looks whether the reader may still read; looked at with a heartbeat.
 CHECK_SECONDS = 30.0
-#: Seconds a page that follows only the header lets news gather.
-STRIP_GATHER_SECONDS = 0.25
 #: Frames of output before looking up again: a reader that catches up still gets alerts and heartbeats.
 FRAMES_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Who reads. `may_read` is asked each `check_seconds`; `leaving` is set when the server shuts down."""
+    """Who reads. `may_read` is asked each `check_seconds`; one frame may take it `patience` seconds."""
 
     server: str  #: differs after each start of the server
     version: str
@@ -43,8 +33,8 @@ class Listener:
     seen: frozenset[int] | None = None  #: runs that its visible pages show; None: all it asks for
     words: bool = True  #: whether the wall shows what agents write
     may_read: Callable[[], Awaitable[bool]]
-    leaving: anyio.Event = field(default_factory=anyio.Event)
     check_seconds: float = CHECK_SECONDS
+    patience: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,41 +44,6 @@ class Topics:
     runs: Mapping[int, Cursor] = field(default_factory=dict)
     walls: tuple[WallTopic, ...] = ()
     missing: tuple[int, ...] = ()  #: runs that it asked for and that are not there
-
-    def heard(self) -> tuple[int, ...]:
-        """The runs whose rings matter; none: all rings do."""
-        return () if self.walls else tuple(self.runs)
-
-
-class _Pulse:
-    """Heartbeats and the check of the reader's right, by the clock."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._beat_at = time.monotonic() + BEAT_SECONDS
-        self._check_at = time.monotonic() + listener.check_seconds
-
-    def beat(self, cursor: Cursor | None) -> bytes | None:
-        """A heartbeat if one is due."""
-        if time.monotonic() < self._beat_at:
-            return None
-        self._beat_at = time.monotonic() + BEAT_SECONDS
-        place = {} if cursor is None else {"cursor": str(cursor)}
-        return frame("hb", {"now": round(time.time(), 3), **place})
-
-    async def may_go_on(self) -> bool:
-        if time.monotonic() < self._check_at:
-            return True
-        self._check_at = time.monotonic() + self._listener.check_seconds
-        return await self._listener.may_read()
-
-    async def pause(self, bell: Bell, *, most: float = math.inf) -> frozenset[int]:
-        """Until something rings or the next heartbeat is due, and not longer than `most` seconds; what rang."""
-        try:
-            async with asyncio.timeout(max(0.0, min(most, self._beat_at - time.monotonic()))):
-                return await bell.wait()
-        except TimeoutError:
-            return frozenset()
 
 
 def hello(listener: Listener, key: str = "") -> bytes:
@@ -105,8 +60,13 @@ def bye(why: str) -> bytes:
     return frame("bye", {"why": why})
 
 
-def _wall(feed: WallFeed, topic: WallTopic, listener: Listener, in_turn: bool) -> WallReader:
-    return WallReader(feed, topic, me=listener.name, words=listener.words, in_turn=in_turn)
+def heartbeat(runs: Mapping[int, RunReader]) -> bytes:
+    """The server's time, and how far the reader is in each run; `cursor` too when it follows one."""
+    cursors = {str(run): str(reader.cursor) for run, reader in runs.items()}
+    beat: dict[str, object] = {"now": round(time.time(), 3), "cursors": cursors}
+    if len(runs) == 1:
+        (beat["cursor"],) = cursors.values()
+    return frame("hb", beat)
 
 
 def _watching(stack: ExitStack, feeds: Feeds, topics: Topics, listener: Listener) -> str:
@@ -123,47 +83,51 @@ async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncItera
     Fragments of all topics come first: an alert is never late behind the output of another run.
     """
     with ExitStack() as stack:
-        bell = stack.enter_context(feeds.stream(*topics.heard()))
-        runs = [RunReader(run, stack.enter_context(feeds.run(run)), after) for run, after in topics.runs.items()]
-        walls = [_wall(feeds.wall(), each, listener, bool(runs)) for each in topics.walls]
-        yield hello(listener, _watching(stack, feeds, topics, listener))
-        for run in topics.missing:
-            yield frame("missing", {"run": run})
-        pulse, strip_seen = _Pulse(listener), -1
-        rung: frozenset[int] = frozenset()
-        while not listener.leaving.is_set():
-            for reader in runs:
-                for fragment in await reader.look(rung):
-                    yield fragment
+        ear = stack.enter_context(feeds.reader(patience=listener.patience))
+        run_feeds = {run: stack.enter_context(feeds.run(run, ear)) for run in topics.runs}
+        wall_news = stack.enter_context(feeds.wall_news(ear)) if topics.walls else None
+        strip_feed = stack.enter_context(feeds.strip(ear))
+        first = hello(listener, _watching(stack, feeds, topics, listener))
+        yield first + b"".join(frame("missing", {"run": run}) for run in topics.missing)
+        for feed in (*run_feeds.values(), wall_news, strip_feed):
+            if feed is not None:
+                await feed.ready()
+        runs = {run: RunReader(feed, topics.runs[run]) for run, feed in run_feeds.items()}
+        me, words = listener.name, listener.words
+        walls = [WallReader(wall_news, topic, me=me, words=words) for topic in topics.walls if wall_news]
+        strip, check_at = b"", time.monotonic() + listener.check_seconds
+        while not feeds.leaving.is_set():
+            parts: list[bytes] = []
+            for reader in runs.values():
+                parts += reader.fragments()
             for wall in walls:
-                for fragment in await wall.look(rung):
-                    yield fragment
-            strip = await feeds.strip()
-            if strip.version != strip_seen:
-                strip_seen = strip.version
-                yield strip.frame
-            for reader in runs:
-                for _ in range(FRAMES_AT_ONCE):
-                    if (news := await reader.next()) is None:
-                        break
-                    yield news
-                if tally := reader.tally():
-                    yield tally
-            if beat := pulse.beat(runs[0].cursor if len(runs) == 1 else None):
-                yield beat
-            if not await pulse.may_go_on():
-                yield bye("signed_out")
-                return
-            if any(reader.behind for reader in runs):
-                rung = await rung_since(bell)
-                continue
-            for reader in runs:
-                if end := reader.end():
-                    yield end
-            rung = await pulse.pause(
-                bell, most=min([*(run.due_in() for run in runs), *(wall.due_in() for wall in walls), math.inf])
-            )
-            if not runs and not walls:
-                # Every line of every run rings: the header needs to know a few times a second at most.
-                await asyncio.sleep(STRIP_GATHER_SECONDS)
+                parts += await wall.fragments()
+            if strip_feed.frame is not strip:
+                strip = strip_feed.frame
+                parts.append(strip)
+            strip_feed.require_whole()
+            for reader in runs.values():
+                parts += [part for part in (reader.next(), reader.tally()) if part]
+            if ear.beat_due:
+                ear.beat_due = False
+                parts.append(heartbeat(runs))
+                if time.monotonic() >= check_at:
+                    check_at = time.monotonic() + listener.check_seconds
+                    if not await listener.may_read():
+                        yield bye("signed_out")
+                        return
+            if parts:
+                ear.sending()
+                yield parts[0] if len(parts) == 1 else b"".join(parts)
+                ear.sent()
+            for reader in runs.values():
+                count = 0
+                while reader.lost and count < FRAMES_AT_ONCE:
+                    count += 1
+                    if news := await reader.read_on():
+                        ear.sending()
+                        yield news
+                        ear.sent()
+            if not any(reader.behind for reader in runs.values()):
+                await ear.wait()
         yield bye("shutdown")

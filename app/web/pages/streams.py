@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import anyio
 from sse_starlette.sse import EventSourceResponse
 from starlette.responses import Response
 
 from app.domain.errors import NotFound, Refused
 from app.store import runs
 from app.store.database import Database
-from app.supervision.doorbell import Doorbell
 from app.web.access import Visitor, still_known
 from app.web.asked import form_of, number_of, text_field
 from app.web.live.frames import Cursor, parse_cursor
@@ -111,14 +109,10 @@ def cursor_of(request: WebRequest) -> Cursor:
 def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
     """The endless answer. Frames go out as they are; heartbeats are among them, so no pings are added."""
     state = request.state
-    db, doorbell, leaving = state["db"], state["feeds"].doorbell, anyio.Event()
+    db, feeds = state["db"], state["feeds"]
 
     async def may_read() -> bool:
         return await still_known(db, visitor)
-
-    async def wake_to_leave() -> None:
-        await leaving.wait()
-        doorbell.ring(next(iter(topics.runs), Doorbell.HOUSE))
 
     listener = Listener(
         server=f"{state['started_at']:.3f}",
@@ -128,14 +122,14 @@ def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
         seen=_seen_at_first(request),
         words=shows_words(request),
         may_read=may_read,
-        leaving=leaving,
+        patience=SEND_SECONDS,
     )
     return EventSourceResponse(
-        frames(state["feeds"], topics, listener),
+        frames(feeds, topics, listener),
         sep="\n",
         ping=0,
-        send_timeout=SEND_SECONDS,
-        data_sender_callable=wake_to_leave,
-        shutdown_event=leaving,
+        # Its own limit for each send costs more than the send: `Ear` sees who is stuck.
+        send_timeout=None,
+        shutdown_event=feeds.leaving,
         shutdown_grace_period=FAREWELL_SECONDS,
     )

@@ -18,15 +18,18 @@ import httpx
 import pytest
 
 from app.domain.alerts import AlertStatus, Category, Finding, Severity
+from app.domain.errors import Broken
 from app.domain.events import Noted, OutputCounted, OutputLost
 from app.domain.runs import Outcome, RunState
 from app.store import accounts, alerts, events, output, runs, usage
 from app.store.usage import UsagePoint
 from app.supervision.doorbell import Doorbell
-from app.web.live import run_feed, stream, wall_feed
+from app.web.live import feeds as feeds_module
+from app.web.live import run_feed, stream
+from app.web.live.ears import Ear
 from app.web.live.feeds import MOST_READERS, Feeds
 from app.web.live.frames import Cursor
-from app.web.live.readers import WallTopic
+from app.web.live.readers import RunReader, WallTopic
 from app.web.live.run_feed import KEPT_BYTES, MOST_BYTES, MOST_ROWS
 from app.web.live.stream import Listener, Topics
 from app.web.wall_query import WallQuery
@@ -129,7 +132,7 @@ async def test_a_late_reader_gets_all_of_it_in_frames_of_bounded_size(site: Site
 
 
 async def test_a_reader_that_is_behind_waits_for_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "BEAT_SECONDS", math.inf)
+    monkeypatch.setattr(Ear, "ring", lambda _ear: None)  # Whoever waited would wait for ever.
     count = MOST_ROWS * (stream.FRAMES_AT_ONCE + 4)
     run = await site.seed(*[b"line"] * count)
     async with contextlib.aclosing(frames_of(stream.frames(feeds_of(site), of(run.id), listener()))) as frames:
@@ -227,13 +230,13 @@ async def test_the_end_is_told_after_the_last_line_and_the_heart_goes_on_beating
 async def test_readers_share_what_was_encoded_once(site: Site) -> None:
     run = await site.seed(*[b"line"] * 500)
     feeds = feeds_of(site)
-    with feeds.run(run.id) as one, feeds.run(run.id) as other:
+    with feeds.run(run.id, Ear()) as one, feeds.run(run.id, Ear()) as other:
         assert one is other
+        await one.ready()
         first, second = await one.lines_after(0), await other.lines_after(0)
         assert first is not None
         assert first is second
-        assert (await one.look()) is (await other.look())
-    readers = [[block async for block in first_frames(feeds, run.id, 6)] for _ in range(2)]
+    readers = [[block async for block in first_frames(feeds, run.id, 4)] for _ in range(2)]
     lines = [[block for block in blocks if b"event: lines" in block] for blocks in readers]
     assert lines[0] == lines[1]
     assert len(lines[0]) == 2
@@ -245,37 +248,72 @@ async def first_frames(feeds: Feeds, run: int, count: int) -> AsyncIterator[byte
             yield await anext(frames)
 
 
-async def test_however_many_watch_what_rang_is_read_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_however_many_watch_what_rang_is_read_and_encoded_once(site: Site) -> None:
     run = await site.seed(b"line")
-    feeds = feeds_of(site)
-    wall = feeds.wall()
-    with feeds.run(run.id) as feed:
-        head, cards = await feed.look(), await wall.look()
-        # Whoever read the store again would have to wait for ever.
-        monkeypatch.setattr(run_feed, "GATHER_SECONDS", math.inf)
-        monkeypatch.setattr(wall_feed, "GATHER_SECONDS", math.inf)
-        async with asyncio.timeout(20):
-            assert all([await feed.look() is head for _ in range(50)])
-            assert all([await wall.look() is cards for _ in range(50)])
+    ear = Ear()
+    with feeds_of(site).run(run.id, ear) as feed:
+        await feed.ready()
+        readers = [RunReader(feed, Cursor(line=1)) for _ in range(50)]
+        for reader in readers:
+            while await reader.read_on():
+                pass
+        await site.print(run.id, b"another")
+        while b"lines" not in (got := readers[0].next()):
+            await ear.wait()
+        assert parse(got.rstrip(b"\n").rsplit(b"\n\n", 1)[-1]).numbers == [2]
+        # Not only equal: the same bytes go to all of them.
+        for reader in readers[1:]:
+            while b"lines" not in (other := reader.next()):
+                pass
+            assert other is got
 
 
-async def test_a_ring_is_not_lost_with_the_reader_that_heard_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_is_far_behind_holds_none_of_what_came_since(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_feed, "CHAINED_BYTES", 2000)
+    run = await site.seed(b"line 1")
+    with feeds_of(site).run(run.id, Ear()) as feed:
+        await feed.ready()
+        reader = RunReader(feed, Cursor())
+        while await reader.read_on():
+            pass
+        behind = feed.head
+        for number in range(2, 12):
+            head = feed.head
+            await site.print(run.id, b"x" * 500)
+            await until(lambda head=head: is_behind(feed, head))  # type: ignore[misc]
+            assert feed.head.cursor.line == number
+        assert behind.next is None
+        assert reader.next() == b""
+        got: list[int] = []
+        while news := await reader.read_on():
+            got += parse(news.rstrip(b"\n")).numbers
+        assert got == list(range(2, 12))
+
+
+async def is_behind(feed: run_feed.RunFeed, head: run_feed.Head) -> bool:
+    return feed.head is not head
+
+
+async def test_what_one_feed_fails_with_is_told_to_its_readers_and_the_next_begins_anew(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = await site.seed(b"line")
-    feeds = feeds_of(site)
-    wall = feeds.wall()
-    with feeds.run(run.id) as feed:
-        for shared in (feed, wall):
-            before = await shared.look()
+
+    async def broken(*_: object, **__: object) -> None:
+        raise Broken("the record cannot be read")
+
+    blocks = frames_of(stream.frames(feeds_of(site), of(run.id), listener()))
+    async with contextlib.aclosing(blocks) as frames:
+        assert await lines_until(frames, 1) == [1]
+        with monkeypatch.context() as broke:
+            broke.setattr(run_feed, "news", broken)
             await site.print(run.id, b"another")
-            with monkeypatch.context() as slow:
-                slow.setattr(run_feed, "GATHER_SECONDS", 1e6)
-                slow.setattr(wall_feed, "GATHER_SECONDS", 1e6)
-                leaving = asyncio.create_task(shared.look())
-                await asyncio.sleep(0.05)
-                leaving.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await leaving
-            assert await shared.look() is not before
+            with pytest.raises(Broken):
+                await next_named(frames, "nothing of this name")
+    async with reading(site, f"/stream?run={run.id}") as frames:
+        assert await lines_until(frames, 2) == [1, 2]
 
 
 async def test_what_is_kept_for_other_readers_is_bounded(site: Site) -> None:
@@ -283,7 +321,8 @@ async def test_what_is_kept_for_other_readers_is_bounded(site: Site) -> None:
     for _ in range(12):
         await site.print(run.id, *[b"\x00" * 4096] * 256)
     feeds = feeds_of(site)
-    with feeds.run(run.id) as feed:
+    with feeds.run(run.id, Ear()) as feed:
+        await feed.ready()
         at = 0
         while (link := await feed.lines_after(at)) is not None:
             at = link.last
@@ -303,9 +342,10 @@ async def test_the_last_reader_to_leave_takes_the_feed_with_it(site: Site) -> No
         return feeds.readers == 0
 
     await until(gone)
-    assert feeds._runs == {}
-    assert not feeds.doorbell._of_run
-    assert len(feeds.doorbell._all) == 1, "the wall's alone: it stays"
+    assert feeds._shared == {}
+    await asyncio.sleep(0)  # Their tasks end.
+    assert not site.supervisor.doorbell._of_run
+    assert len(site.supervisor.doorbell._all) == 1, "the wall's alone: it stays"
 
 
 async def test_the_wall_sends_every_card_then_those_that_change(site: Site) -> None:
@@ -487,15 +527,17 @@ async def test_head_on_a_stream_ends(site: Site) -> None:
     assert feeds_of(site).readers == 0
 
 
-async def test_too_many_readers_are_turned_away_and_stops_are_not(site: Site) -> None:
+async def test_too_many_readers_are_turned_away_and_stops_are_not(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await site.seed()
-    feeds = feeds_of(site)
-    feeds.readers = MOST_READERS
-    try:
+    monkeypatch.setattr(feeds_module, "MOST_READERS", 1)
+    async with reading(site, "/stream?wall=1") as frames:
+        await anext(frames)
         assert (await site.browser.get(f"/stream?run={run.id}")).status_code == 503
         assert (await site.post("/stop-all", confirm="yes")).status_code == 303
-    finally:
-        feeds.readers = 0
+
+
+def test_a_thousand_may_watch() -> None:
+    assert MOST_READERS > 1000
 
 
 async def test_a_session_that_ends_ends_its_streams(site: Site) -> None:
