@@ -133,7 +133,8 @@ async def line_at(db: Database, run: int, at: float) -> int:
 async def printed_until(db: Database, run: int, line: int) -> int:
     """Bytes of the lines up to number `line`, a newline counted for each."""
     table = tables.output_chunks.c
-    sizes = select(func.sum(table.raw_bytes + table.line_count), func.max(table.last_line))
+    # Of what the outline's index holds: the chunks themselves stay unread.
+    sizes = select(func.sum(table.raw_bytes + table.last_line - table.first_line + 1), func.max(table.last_line))
     async with db.reading() as connection:
         whole_bytes, after = (await connection.execute(sizes.where(table.run == run, table.last_line <= line))).one()
         inside = select(tables.output_chunks).where(

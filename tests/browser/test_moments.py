@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+import sqlite3
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PATIENCE, Api, Open
+from tests.browser.served import Server
 from tests.browser.test_story import assert_whole, shown_numbers
 
 expect.set_options(timeout=PATIENCE)
+START = 1_700_000_000.0
 
 
 @pytest.fixture
@@ -102,6 +107,35 @@ def test_stop_works_while_the_past_is_shown_and_shows_its_receipt(chatter: Page)
     expect(chatter.locator("#time-said")).to_contain_text("before the end")
     expect(chatter.locator("#time-state")).to_have_text("Stopped")
     expect(chatter.locator(".receipt")).to_have_count(0)
+
+
+def test_a_long_run_is_drawn_in_few_points_that_say_so_and_finer_where_one_looks(
+    open_page: Open, api: Api, server: Server
+) -> None:
+    run = api.start("chatter")
+    api.client.post(f"/runs/{run}/stop", json={"wait": True})
+    hours = 5400
+    points = [(run, seq, START + seq, 0.1, 0.9 if seq == 1234 else 0.2, 1 << 20, 3) for seq in range(1, hours + 1)]
+    with contextlib.closing(sqlite3.connect(next((server.folder / "data").glob("*.db")))) as record, record:
+        record.execute("DELETE FROM usage_points WHERE run = ?", (run,))
+        names = "run, seq, at, cpu_mean, cpu_max, memory_bytes, pids"
+        record.executemany(f"INSERT INTO usage_points ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)", points)
+    page = open_page(f"/runs/{run}")
+    expect(page.locator("#usage-grain")).to_have_text("1 point = up to 6 s, highest shown")
+    kept = json.loads(page.locator("#usage").text_content() or "")["points"]
+    assert len(kept) <= 900
+    assert max(point[3] for point in kept) == 0.9
+    plot = page.locator("[data-chart=cpu] .u-over")
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 20, steps=5)
+    with page.expect_response(re.compile(r"/usage\?since=")):
+        page.mouse.up()
+    expect(page.locator("#usage-grain")).to_have_text("")
+    plot.dblclick()
+    expect(page.locator("#usage-grain")).to_have_text("1 point = up to 6 s, highest shown")
 
 
 def hovered(page: Page, chart: str, part: float) -> Locator:
