@@ -98,6 +98,20 @@ async def read(db: Database, run: int, *, after: int = 0, limit: int = 4000) -> 
 
 
 @whole
+async def between(
+    db: Database, run: int, *, since: float | None = None, until: float | None = None, limit: int
+) -> list[UsagePoint]:
+    """The first `limit` points from `since` to before `until` (None: all there is), in order."""
+    table = tables.usage_points
+    here = [table.c.run == run]
+    here += [table.c.at >= since] if since is not None else []
+    here += [table.c.at < until] if until is not None else []
+    async with db.reading() as connection:
+        rows = await connection.execute(select(table).where(*here).order_by(table.c.seq).limit(limit))
+        return [_point(row) for row in rows]
+
+
+@whole
 async def read_folded(
     db: Database, run: int, *, since: float | None = None, until: float | None = None, points: int = 600
 ) -> list[Folded]:

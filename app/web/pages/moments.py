@@ -10,7 +10,7 @@ from app.store import runs, usage
 from app.web.access import Visitor
 from app.web.asked import path_id, query_moment, query_number
 from app.web.state import WebRequest
-from app.web.views.charts import POINTS, folded_row, longest
+from app.web.views.charts import POINTS, drawn
 from app.web.views.past import as_it_was
 
 
@@ -34,16 +34,18 @@ async def past(request: WebRequest, _visitor: Visitor) -> Response:
 
 
 async def points(request: WebRequest, _visitor: Visitor) -> Response:
-    """?since=&until=&points=: rows of equal stretches, as in the frame `usage`; `seconds` is the longest of them."""
+    """?since=&until=&points=: rows as in the frame `usage`, folded if they are more than `points`.
+
+    `seconds` is what the longest of them stands for.
+    """
     db, run_id = request.state["db"], path_id(request, "run")
     await runs.get(db, run_id)
     asked = request.query_params
-    folded = await usage.read_folded(
+    rows, seconds = await drawn(
         db,
         run_id,
         since=query_moment(request, "since") if "since" in asked else None,
         until=query_moment(request, "until") if "until" in asked else None,
         points=query_number(request, "points", POINTS, low=1, high=usage.MOST_POINTS),
     )
-    rows = [folded_row(each) for each in folded]
-    return JSONResponse({"run": run_id, "points": rows, "seconds": longest(folded)})
+    return JSONResponse({"run": run_id, "points": rows, "seconds": seconds})

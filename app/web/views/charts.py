@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from app.domain.runs import Run
 from app.store import usage
 from app.store.database import Database
@@ -19,14 +17,14 @@ RECENT = 60
 
 async def charts_of(db: Database, run: Run, *, nonce: str, pane: str = "", until: float | None = None) -> Charts:
     """All of the run; the newest seconds are those up to `until`."""
-    folded = await usage.read_folded(db, run.id, points=POINTS)
+    points, seconds = await drawn(db, run.id)
     recent = await usage.last(db, run.id, RECENT, until=until)
     return Charts(
         pane=pane,
         nonce=nonce,
         run=run.id,
-        points=tuple(folded_row(each) for each in folded),
-        seconds=longest(folded),
+        points=points,
+        seconds=seconds,
         recent=tuple(usage_row(point) for point in recent),
         cpus=run.limits.cpus,
         memory_limit=run.limits.memory_bytes,
@@ -34,7 +32,21 @@ async def charts_of(db: Database, run: Run, *, nonce: str, pane: str = "", until
     )
 
 
-def folded_row(stretch: Folded) -> UsageRow:
+async def drawn(
+    db: Database, run: int, *, since: float | None = None, until: float | None = None, points: int = POINTS
+) -> tuple[tuple[UsageRow, ...], int]:
+    """At most `points` rows from `since` to before `until`, and the seconds that the longest of them stands for.
+
+    As they are if they are few enough; else folded, with the highest of each stretch.
+    """
+    single = await usage.between(db, run, since=since, until=until, limit=points + 1)
+    if len(single) <= points:
+        return tuple(usage_row(point) for point in single), max((point.seconds for point in single), default=1)
+    folded = await usage.read_folded(db, run, since=since, until=until, points=points)
+    return tuple(_folded_row(each) for each in folded), max((each.seconds for each in folded), default=1)
+
+
+def _folded_row(stretch: Folded) -> UsageRow:
     """A stretch as one point at its end: the mean of the CPU, the highest of everything."""
     return (
         stretch.seq,
@@ -46,8 +58,3 @@ def folded_row(stretch: Folded) -> UsageRow:
         stretch.disk_written_bytes,
         stretch.network_attempts,
     )
-
-
-def longest(folded: Sequence[Folded]) -> int:
-    """Seconds that the longest of them stands for."""
-    return max((each.seconds for each in folded), default=1)
