@@ -16,7 +16,7 @@ from app.supervision.attempt import Attempt, setup_image_of
 from app.supervision.live_run import Ending, LiveRun
 from app.supervision.stop import StopLane
 from app.supervision.workshop import Workshop
-from sandbox_runner.driver import NotAttested, Sandbox, SandboxError, SandboxGone
+from sandbox_runner.driver import EngineUnreachable, NotAttested, Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Role
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,14 @@ class Reconciler:
         live.runtime = facts.runtime if facts is not None else live.runtime
         deadline = facts.deadline if facts is not None else None
         image = setup_image_of(self._shop.instance, live.id)
-        await self._shop.driver.attest(agent, self._shop.spec(live, Role.AGENT, image, deadline=deadline))
+        spec = self._shop.spec(live, Role.AGENT, image, deadline=deadline)
+        while True:
+            try:
+                await self._shop.driver.attest(agent, spec)
+                return
+            except EngineUnreachable as error:  # It went away again; until it is back nothing can be adopted or ended.
+                log.warning("run %d waits to be adopted: %s", live.id, error)
+                await asyncio.sleep(0.5)
 
     async def _alive(self, sandbox: Sandbox) -> bool:
         try:

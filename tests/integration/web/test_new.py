@@ -33,6 +33,8 @@ async def test_a_form_queues_runs_and_leads_to_their_results(site: Site) -> None
         ({"agent": "dor"}, "there is no agent"),
         ({"epochs": "many"}, "is not a whole number"),
         ({"policy": "explode"}, "there is no policy"),
+        ({"runtime": "chroot"}, "there is no runtime"),
+        ({"runtime": "gvisor"}, "gVisor is not registered with the engine"),
         ({"limits.memory_bytes": "1"}, "memory_bytes is 1"),
         ({"limits.wall_seconds": "soon"}, "cannot be read"),
     ],
@@ -45,6 +47,30 @@ async def test_a_bad_request_queues_nothing_and_shows_the_form_as_it_was_written
     assert says in answer.text
     assert "kept-as-written" in answer.text
     assert await runs.evaluations(site.db) == []
+
+
+async def test_a_kernel_that_is_not_there_cannot_be_chosen_and_one_that_is_reaches_the_run(site: Site) -> None:
+    page = (await site.browser.get("/new")).text
+    gvisor = page[page.index('value="gvisor"') :]
+    assert gvisor[: gvisor.index(">")].endswith('disabled title="gVisor is not registered with the engine"')
+    answer = await site.post("/evaluations", suite="tiny", task="tiny/one", runtime="runc")
+    assert answer.status_code == 303
+
+    async def done() -> bool:
+        return (await runs.evaluation(site.db, 1)).ended == 1
+
+    await until(done)
+    (run,) = await runs.select(site.db, evaluation=1)
+    assert run.runtime == "runc"
+    assert run.sandbox is not None
+    shown = (await site.browser.get(f"/runs/{run.id}")).text
+    assert "T0.H1.N2" in shown
+    assert f'data-copy="{run.sandbox.policy_sha256}"' in shown
+    assert f'data-copy="{run.sandbox.image_id.removeprefix("sha256:")}"' in shown
+
+
+async def test_health_tells_what_came_of_trying_gvisor(site: Site) -> None:
+    assert "not registered with the engine; sandboxes run on the host" in (await site.browser.get("/health")).text
 
 
 async def test_a_form_can_be_filled_by_its_address(site: Site) -> None:
