@@ -14,7 +14,9 @@ from sandbox_runner.driver import FreezeFailed, Sandbox, SandboxError, SandboxGo
 from sandbox_runner.gvisor import is_gvisor
 
 PAUSE_WITHIN = 1.0
-DIRECT_WITHIN = 2.0
+DIRECT_WITHIN = 3.0
+#: Seconds over which not a tick of CPU time may be used before anything is called frozen.
+STILL_FOR = 0.2
 
 
 class Freezer:
@@ -40,9 +42,10 @@ class Freezer:
         if cgroup is not None:
             if cgroup.procs() and await _freeze_directly(cgroup):
                 return
-        elif (await self._state(sandbox)).get("Paused"):
+        elif (await self._state(sandbox)).get("Paused") and await self._stands_still(sandbox):
             return
-        raise FreezeFailed(f"sandbox {sandbox.id[:12]} could not be proven frozen: {refused or 'not in time'}")
+        why = refused or f"it used CPU time, or did not stand still within {DIRECT_WITHIN:.0f} s"
+        raise FreezeFailed(f"sandbox {sandbox.id[:12]} could not be proven frozen: {why}")
 
     async def thaw(self, sandbox: Sandbox) -> None:
         asked = self._pausing.get(sandbox.id)
@@ -66,6 +69,17 @@ class Freezer:
             await asyncio.wait(list(self._pausing.values()))
         self._lane.close()
 
+    async def _stands_still(self, sandbox: Sandbox) -> bool:
+        """By the engine's own figures, where the kernel's cannot be read."""
+        used = [await self._cpu_time(sandbox)]
+        await asyncio.sleep(STILL_FOR)
+        used.append(await self._cpu_time(sandbox))
+        return used[0] == used[1]
+
+    async def _cpu_time(self, sandbox: Sandbox) -> int:
+        told = await self._lane.call(lambda client: client.stats(sandbox.id, stream=False, one_shot=True))
+        return int(told["cpu_stats"]["cpu_usage"]["total_usage"])
+
     async def _pause(self, sandbox: Sandbox, *, directly: bool) -> SandboxError | None:
         """Through the engine, so that it knows; the error is an answer, because the kernel may still do it."""
         try:
@@ -84,14 +98,32 @@ class Freezer:
 
 
 async def _freeze_directly(cgroup: ContainerCgroup) -> bool:
-    """The v1 freezer can stay half-way when processes come and go: thawed and asked again, it succeeds."""
+    """Frozen as the kernel's freezer says, and no CPU time used since.
+
+    The v1 freezer can stay half-way when processes come and go: thawed and asked again, it succeeds.
+    """
     until = time.monotonic() + DIRECT_WITHIN
     pause = 0.002
-    while not cgroup.frozen():
-        if time.monotonic() > until or not cgroup.freeze():
-            return cgroup.frozen()
+    while time.monotonic() < until:
+        if cgroup.frozen() and await _stands_still(cgroup):
+            return True
+        if not cgroup.freeze():
+            return False
         await asyncio.sleep(pause)
         if not cgroup.frozen() and pause > 0.05:
             cgroup.thaw()
         pause = min(2 * pause, 0.1)
-    return True
+    return False
+
+
+async def _stands_still(cgroup: ContainerCgroup) -> bool:
+    """Whether it is frozen all the while, and its CPU time is the same before and after."""
+    before = _cpu_time(cgroup)
+    await asyncio.sleep(STILL_FOR)
+    return cgroup.frozen() and _cpu_time(cgroup) == before
+
+
+def _cpu_time(cgroup: ContainerCgroup) -> float | None:
+    """None where this host has no such figure: then the freezer's word is all there is."""
+    usage = cgroup.usage(time.time())
+    return None if usage is None else usage.cpu_seconds
