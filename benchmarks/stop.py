@@ -112,11 +112,14 @@ class Server:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Authorization": f"Bearer {self.token}"}
-        self._connection.request(
-            method, f"/api/v1{path}", json.dumps(body or {}) if method == "POST" else None, headers
-        )
-        answer = self._connection.getresponse()
-        data = json.loads(answer.read())
+        connection = http.client.HTTPConnection(self.netloc, timeout=120)
+        try:
+            sent = json.dumps(body or {}) if method == "POST" else None
+            connection.request(method, f"/api/v1{path}", sent, headers)
+            answer = connection.getresponse()
+            data = json.loads(answer.read())
+        finally:
+            connection.close()
         if answer.status >= 300:
             raise RuntimeError(f"{method} {path}: {data}")
         return data

@@ -21,6 +21,7 @@ from sandbox_runner.driver import (
     SandboxGone,
     Told,
 )
+from sandbox_runner.last_look import LastLook, look_at
 
 #: Seconds the engine is given to kill; it may take ten, or hang, when the kernel needs two milliseconds.
 KILL_WITHIN = 2.0
@@ -42,6 +43,15 @@ class StopLane:
     async def containers(self, label: str) -> list[dict[str, Any]]:
         """All with this label, in any state, as the engine lists them."""
         return await self._lane.call(lambda client: client.containers(all=True, filters={"label": [label]}))
+
+    def last_look(self, sandbox: Sandbox) -> LastLook:
+        begun = time.monotonic()
+        cgroup = self._cgroups.find(sandbox)
+        try:
+            pids = cgroup.procs() if cgroup is not None else []
+        except OSError:
+            pids = []
+        return look_at(pids, begun=begun)
 
     def strike(self, sandbox: Sandbox, tell: Told) -> None:
         """SIGKILL by the kernel alone, where this host can: at once, waiting for nothing and nobody."""

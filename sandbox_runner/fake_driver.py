@@ -33,6 +33,7 @@ from sandbox_runner.driver import (
 from sandbox_runner.fake_relay import FakeRelay
 from sandbox_runner.fake_sandbox import FakeSandbox, State
 from sandbox_runner.fake_script import FakeKnobs
+from sandbox_runner.last_look import LastLook, Process
 from sandbox_runner.policy import HostFeatures, labels_of, policy_of
 from sandbox_runner.spec import Job, SandboxSpec
 
@@ -203,6 +204,12 @@ class FakeDriver(Driver):
             for box in self.engine.sandboxes.values()
             if box.state is not State.REMOVED and instance in (None, box.spec.instance)
         ]
+
+    def last_look(self, sandbox: Sandbox) -> LastLook:
+        box = self.engine.sandboxes.get(sandbox.id)
+        jobs = [] if box is None or not box.alive else [job for job, code in box.jobs.items() if code is None]
+        running = tuple(Process(pid=job, parent=1, name=f"job {job}", state="S") for job in jobs)
+        return LastLook(processes=running, unseen=0, took_ms=0.0)
 
     async def ready(self) -> None:
         self._require_engine()

@@ -10,6 +10,7 @@ from app.domain.runs import Outcome, Run
 from app.domain.stops import Receipt, StopKind, StopReason, StopStep
 from app.supervision.recorder import Intake
 from sandbox_runner.driver import ASKED, STRUCK, Sandbox
+from sandbox_runner.last_look import LastLook
 
 #: A step of stops that found no sandbox.
 NOTHING = "no sandbox was there"
@@ -35,6 +36,7 @@ class StopRequest:
     acted_ms: float | None = None
     dead_ms: float | None = None
     steps: list[StopStep] = field(default_factory=list)
+    witnessed: dict[str, LastLook] = field(default_factory=dict)  #: by sandbox, before the kill
     receipt: Receipt | None = None
     recorded: asyncio.Event = field(default_factory=asyncio.Event)  #: the receipt is there
     closed: asyncio.Event = field(default_factory=asyncio.Event)  #: the receipt has its marks

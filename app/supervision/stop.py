@@ -7,6 +7,7 @@ fails beside the kill ends it. The driver's kill path has a client and threads o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,9 +17,10 @@ from app.domain.alerts import Category, Finding, Severity
 from app.domain.errors import Conflict, CrucibleError, NotFound
 from app.domain.runs import RunState
 from app.domain.stops import Receipt
-from app.store import alerts, runs, stops
+from app.store import alerts, evidence, runs, stops
 from app.store.database import Database
 from app.supervision.doorbell import Doorbell
+from app.supervision.evidence import gathered
 from app.supervision.live_run import NOTHING, LiveRun, StopRequest
 from sandbox_runner.driver import Driver, Sandbox, SandboxError
 from sandbox_runner.kill import kill_until_verified
@@ -27,6 +29,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a stop that is not proven is a containment failure, told to everybody.
 ALARM = 10.0
+#: Seconds a shutdown waits for what is written beside the kills.
+CLOSE_WITHIN = 10.0
+#: Seconds the evidence waits for the end of the run's record.
+SEAL_WITHIN = 10.0
 #: Seconds until the kill of a sandbox that failed in a way nobody foresaw is begun anew.
 ANEW = 0.5
 
@@ -56,11 +62,15 @@ class StopLane:
         await asyncio.wait({recording})
         await self._record_death(live, request)
         request.closed.set()
+        self._start(self._seal(live, request), f"run {live.id}: evidence")
 
     async def close(self) -> None:
-        """Wait for what is still being written beside the kills."""
+        """Wait for what is still being written beside the kills; not for ever."""
         if self._beside:
-            await asyncio.wait(self._beside)
+            _, pending = await asyncio.wait(self._beside, timeout=CLOSE_WITHIN)
+            for task in pending:
+                log.error("shutdown: %s was not written", task.get_name())
+                task.cancel()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Beside the kill: what goes wrong in it is said, and reaches nothing else."""
@@ -161,6 +171,19 @@ class StopLane:
         finally:
             request.recorded.set()
         await until_recorded(lambda: self._to_stopping(live))
+        self._doorbell.ring(live.id)
+
+    async def _seal(self, live: LiveRun, request: StopRequest) -> None:
+        """After the kill and the last line of output, or what there is of it by then."""
+        receipt = request.receipt
+        if receipt is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(live.ended.wait(), SEAL_WITHIN)
+        data = await until_recorded(lambda: gathered(self._db, self._driver, live, request))
+        await until_recorded(
+            lambda: evidence.seal(self._db, receipt=receipt.id, run=live.id, data=data, at=time.time())
+        )
         self._doorbell.ring(live.id)
 
     async def _to_stopping(self, live: LiveRun) -> None:

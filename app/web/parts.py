@@ -96,6 +96,7 @@ class ReceiptView:
     failure: str  #: why death is not proven yet
     verified: bool
     steps: tuple[tuple[str, float], ...] = ()  #: (what was done, milliseconds since received)
+    evidence: str = ""  #: SHA-256 of what was sealed, "" while nothing is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,7 @@ TABLE: tuple[BaseRoute, ...] = (
     program("GET", "/runs", api_runs.index),  # ?state=&evaluation=&before=&limit=
     program("GET", "/runs/{run}", api_runs.get),
     program("GET", "/runs/{run}/events", api_runs.events),  # ?after=&limit=
+    program("GET", "/runs/{run}/evidence", api_runs.evidence),
     program("GET", "/runs/{run}/output", api_runs.output),  # ?after=&limit=
     program("GET", "/runs/{run}/stream", api_runs.stream),  # ?after=
     program("POST", "/runs/{run}/stop", api_stops.stop),

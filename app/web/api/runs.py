@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from app.domain.errors import Refused
 from app.domain.runs import RunState
 from app.store import events as store_events
+from app.store import evidence as store_evidence
 from app.store import export, runs, stops, usage
 from app.store.reading import line_at
 from app.web.access import Visitor
@@ -43,6 +46,14 @@ async def get(request: WebRequest, _visitor: Visitor) -> Response:
     db, run_id = request.state["db"], path_id(request, "run")
     run = await runs.get(db, run_id)
     return JSONResponse(run_whole_json(run, await usage.peak(db, run_id), await stops.of_run(db, run_id)))
+
+
+async def evidence(request: WebRequest, _visitor: Visitor) -> Response:
+    """What was sealed of its stops. `data` is text exactly as its SHA-256 was taken."""
+    db, run_id = request.state["db"], path_id(request, "run")
+    await runs.get(db, run_id)
+    sealed = await store_evidence.of_run(db, run_id)
+    return JSONResponse({"evidence": [dataclasses.asdict(one) for one in sealed]})
 
 
 async def events(request: WebRequest, _visitor: Visitor) -> Response:

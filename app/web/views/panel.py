@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from app.domain.events import OutputCounted, Recorded
 from app.domain.runs import Run
 from app.domain.stops import Receipt
-from app.store import alerts, events, runs, stops, usage
+from app.store import alerts, events, evidence, runs, stops, usage
 from app.store.database import Database
 from app.store.usage import UsagePoint
 from app.supervision.recorder import Account
@@ -39,18 +40,25 @@ async def panel_of(
     run = await runs.get(db, run_id)
     recorded = await _events(db, run_id)
     receipts = await stops.of_run(db, run_id)
-    plain = panel_from(run, recorded, receipts, await usage.peak(db, run_id), now=now)
+    sealed = await evidence.digests(db, run_id) if receipts else {}
+    plain = panel_from(run, recorded, receipts, await usage.peak(db, run_id), now=now, sealed=sealed)
     panel = replace(plain, watchers=watchers, printed=_printed(recorded, account))
     return panel, recorded[-1].seq if recorded else 0
 
 
 def panel_from(
-    run: Run, recorded: Sequence[Recorded], receipts: Sequence[Receipt], peak: UsagePoint | None, *, now: float
+    run: Run,
+    recorded: Sequence[Recorded],
+    receipts: Sequence[Receipt],
+    peak: UsagePoint | None,
+    *,
+    now: float,
+    sealed: Mapping[int, str] = MappingProxyType({}),
 ) -> Panel:
-    """The panel of what is given. Pure."""
+    """The panel of what is given. `sealed`: receipt -> SHA-256 of its evidence. Pure."""
     return Panel(
         run=run_view(run, now=now),
-        receipts=tuple(receipt_view(receipt) for receipt in reversed(receipts)),
+        receipts=tuple(receipt_view(receipt, sealed.get(receipt.id, "")) for receipt in reversed(receipts)),
         phases=phases(recorded),
         steps=steps(recorded),
         limits=limits_of(run, peak, now=now),

@@ -84,7 +84,7 @@ def score_view(score: Score) -> ScoreView:
     )
 
 
-def receipt_view(receipt: Receipt) -> ReceiptView:
+def receipt_view(receipt: Receipt, evidence: str = "") -> ReceiptView:
     return ReceiptView(
         id=receipt.id,
         run=receipt.run,
@@ -100,6 +100,7 @@ def receipt_view(receipt: Receipt) -> ReceiptView:
         failure=visible(receipt.failure),
         verified=receipt.dead_ms is not None,
         steps=tuple((step.name, step.ms) for step in receipt.steps),
+        evidence=evidence,
     )
 
 

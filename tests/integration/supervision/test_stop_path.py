@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import json
 import math
 
 import pytest
@@ -11,7 +14,7 @@ from app.domain.alerts import Severity
 from app.domain.errors import NotFound
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
-from app.store import alerts, audit, runs, stops
+from app.store import alerts, audit, evidence, runs, stops
 from sandbox_runner.driver import ASKED, Sandbox, SandboxError, Stream, Told
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.kill import EMPTY, GONE
@@ -235,3 +238,42 @@ async def test_an_evaluation_is_stopped_with_what_waits_of_it_and_nothing_else(o
         await at_work(house, queued[0].id)  # the queue goes on: only STOP ALL holds it
         with pytest.raises(NotFound):
             await house.supervisor.stop_evaluation(9999, kind=StopKind.STOP, reason=REASON)
+
+
+async def test_evidence_is_sealed_with_its_digest_in_the_audit_log(open_house: OpenHouse) -> None:
+    async with open_house(ENDLESS) as house:
+        (run,) = await house.submit()
+        await at_work(house, run.id)
+        receipt = await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=REASON, wait=True)
+
+        async def sealed() -> bool:
+            return bool(await evidence.of_run(house.db, run.id))
+
+        await house.until_true(sealed)
+        (found,) = await evidence.of_run(house.db, run.id)
+        assert found.receipt == receipt.id
+        assert hashlib.sha256(found.data.encode()).hexdigest() == found.sha256
+        data = json.loads(found.data)
+        assert base64.b64decode(data["last_output"][-1]["base64"]) == b"at work"
+        (seen,) = data["witnessed_before_the_kill"].values()
+        assert seen["processes"], "they were looked at before they were killed"
+        assert data["policy"] == run.policy.value
+        assert all(box["image_digest"] for box in data["sandboxes"] if box["role"] == "build")
+        assert any(found.sha256 in entry.detail for entry in await audit.read(house.db))
+
+
+async def test_a_seal_that_cannot_be_written_holds_up_no_kill(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(ENDLESS) as house:
+        (run,) = await house.submit()
+        await at_work(house, run.id)
+
+        async def refuse(*_: object, **__: object) -> object:
+            raise NotFound("no room for evidence")
+
+        monkeypatch.setattr(evidence, "seal", refuse)
+        receipt = await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=REASON, wait=True)
+
+        assert receipt.dead_ms is not None
+        assert (await house.until_ended(run.id)).outcome is Outcome.STOPPED
