@@ -3,28 +3,36 @@
     python -m benchmarks.big_run [--lines 10000000] [--folder /a/disk]
 
 Needs about 3 GB of disk and one to two minutes. Beside each figure stands what `tail` and `sed` take for the same lines
-of a flat file.
+of a flat file. At last a real server is asked for pages and lines over HTTP, as a browser would.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
+import json
 import os
 import random
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import uvloop
 
-from app.store import output
+from app.domain.runs import Outcome, RunState
+from app.settings import Settings
+from app.store import accounts, output, runs
 from app.store.compacting import compact
 from app.store.database import Database, sqlite_url
 from app.store.output import StoredLine
 from app.store.ribbon import ribbon
+from app.web.access import cookie_name, new_secret
 from benchmarks.store import hundred_bytes, new_run, on_disk
 
 BATCH = 8000
@@ -112,6 +120,58 @@ async def looked_at(folder: Path, run: int, flat: Path, lines: int) -> None:
     await db.close()
 
 
+@contextlib.asynccontextmanager
+async def served(folder: Path, run: int) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser that is signed in to a server of this folder."""
+    db = await Database.open(sqlite_url(folder))
+    await runs.transition(
+        db, run, RunState.QUEUED, RunState.ENDED, at=time.time(), outcome=Outcome.CANCELLED, detail="a benchmark"
+    )
+    user = await accounts.administrator(db)
+    secret = new_secret()
+    await accounts.create_session(db, user.id, secret, new_secret(), expires_at=time.time() + 3600)
+    await db.close()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRUCIBLE_")}
+    command = (str(Path(sys.executable).parent / "crucible"), "serve", "--port", "0")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = await asyncio.create_subprocess_exec(*command, env={**clean, "CRUCIBLE_DATA": str(folder)}, **quiet)
+    try:
+        address = folder / "server.json"
+        while not address.exists():
+            if server.returncode is not None:
+                raise SystemExit("the server did not start")
+            await asyncio.sleep(0.05)
+        url = json.loads(address.read_text())["url"]
+        headers = {"cookie": f"{cookie_name(Settings())}={secret}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False) as browser:
+            yield browser
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def asked(folder: Path, run: int, lines: int) -> None:
+    """Milliseconds of whole answers, by a server that has just started and by one that has answered before."""
+    middle = lines // 2
+    async with served(folder, run) as browser:
+        print(f"\n{'over HTTP':34}{'first':>9}{'median':>12}{'kB':>8}")
+        for name, path, sign in (
+            ("the page, at its end", f"/runs/{run}", f'id="L{lines}"'),
+            (f"the page at line {middle:,}", f"/runs/{run}?line={middle}", f'id="L{middle}"'),
+            (f"500 lines around {middle:,}", f"/runs/{run}/lines?around={middle}&limit=500", f"[{middle},"),
+            ("the line of a moment", f"/runs/{run}/moment?at={1.7e9 + middle / 20_000}", f"{middle + 1}"),
+        ):
+            took = []
+            for _ in range(8):
+                begun = time.perf_counter()
+                answer = await browser.get(path)
+                took.append((time.perf_counter() - begun) * 1e3)
+                if answer.status_code != 200 or sign not in answer.text:
+                    raise SystemExit(f"{path} answers {answer.status_code} without {sign}")
+            size = len(answer.content) / 1000
+            print(f"{name:34}{took[0]:9.1f}{statistics.median(took[1:]):12.1f}{size:8.0f}")
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=10_000_000)
@@ -143,6 +203,7 @@ async def main() -> None:
                 took, cpu = time.perf_counter() - begun, time.process_time() - cpu
                 print(f"{'compacted in, s (CPU)':34}{took:9.1f}{cpu:12.1f}")
                 await db.close()
+        await asked(folder, run, chosen.lines)
 
 
 if __name__ == "__main__":
