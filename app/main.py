@@ -17,6 +17,7 @@ from app.store import accounts
 from app.store.database import Database, sqlite_url
 from app.supervision.data_folder import hold_data_folder
 from app.supervision.doorbell import Doorbell
+from app.supervision.proving import Proving
 from app.supervision.supervisor import Supervisor
 from app.supervision.warden_link import WardenLink, warden_command
 from app.web.errors import EXCEPTION_HANDLERS
@@ -90,6 +91,7 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
         supervisor = await stack.enter_async_context(
             Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance, warden=warden)
         )
+        proving = await stack.enter_async_context(Proving(db=db, driver=driver, image=settings.base_image))
         pages = Pages()
         feeds = await stack.enter_async_context(
             open_feeds(db=db, supervisor=supervisor, settings=settings, pages=pages)
@@ -98,6 +100,7 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
             settings=settings,
             db=db,
             supervisor=supervisor,
+            proving=proving,
             pages=pages,
             feeds=feeds,
             throttle=Throttle(),

@@ -41,7 +41,7 @@ class FileWatch:
         if descriptor < 0:
             return cls(-1, {})
         places: dict[int, str] = {}
-        for path, file in _files(sandbox, paths):
+        for path, file in places_of(sandbox, paths):
             try:
                 number = _LIBC.inotify_add_watch(descriptor, f"/proc/self/fd/{file}".encode(), _OPENED)
             finally:
@@ -90,7 +90,7 @@ class FileWatch:
             self._rang.set()
 
 
-def _files(sandbox: Sandbox, paths: Collection[str]) -> Iterator[tuple[str, int]]:
+def places_of(sandbox: Sandbox, paths: Collection[str]) -> Iterator[tuple[str, int]]:
     """Each path that is there, with a descriptor that only names it."""
     try:
         root = os.open(f"/proc/{sandbox.pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

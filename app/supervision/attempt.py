@@ -16,6 +16,7 @@ from app.domain import honeytokens
 from app.domain.alerts import Finding
 from app.domain.errors import Broken, CrucibleError
 from app.domain.events import (
+    Event,
     FilesCollected,
     HoneytokensPlanted,
     LimitReached,
@@ -34,6 +35,7 @@ from app.safety.watch import Watch
 from app.store import events, runs
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
+from app.supervision.causes import causes, refusals
 from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun
 from app.supervision.open_sandbox import JobOutcome, OpenSandbox, OutputLimitReached, SandboxEnded
@@ -230,9 +232,14 @@ class Attempt:
         await self._ended(job, outcome)
         if outcome.code == 0:
             return Ending(outcome=Outcome.SUCCEEDED, detail="the agent ended by itself")
-        if await self._out_of_memory():
+        told = await self._events()
+        for event in await refusals(self.shop.driver, box.sandbox, self.live.run.limits, told):
+            await events.append(self.shop.db, self.live.id, event, at=time.time())
+            told.append(event)
+        if any(isinstance(event, OutOfMemory) for event in told):
             return Ending(outcome=Outcome.LIMIT_EXCEEDED, detail=f"memory_bytes: exit code {outcome.code}")
-        return Ending(outcome=Outcome.FAILED, detail=f"the agent ended with exit code {outcome.code} {outcome.reason}")
+        ended = f"the agent ended with exit code {outcome.code} {outcome.reason}".strip()
+        return Ending(outcome=Outcome.FAILED, detail="; ".join((ended, *causes(told))))
 
     def _agent_environment(self, tokens: Sequence[Honeytoken]) -> dict[str, str]:
         run = self.live.run
@@ -244,9 +251,9 @@ class Attempt:
             "CRUCIBLE_MODEL": run.model or "",
         }
 
-    async def _out_of_memory(self) -> bool:
-        recorded = await events.read(self.shop.db, self.live.id, limit=100_000)
-        return any(isinstance(each.event, OutOfMemory) for each in recorded)
+    async def _events(self) -> list[Event]:
+        """All that the record of this run says so far."""
+        return [recorded.event for recorded in await events.read(self.shop.db, self.live.id, limit=100_000)]
 
     async def _ended_by_itself(self, box: OpenSandbox) -> Ending:
         """The sandbox is gone and nobody here ended it: say what the engine knows."""

@@ -17,6 +17,9 @@ from app.store import audit, proofs
 from app.store.database import Database
 from sandbox_runner.driver import Driver, SandboxError
 
+#: Seconds for which what the engine said of its versions is believed, and which a page may wait for it.
+VERSIONS_SECONDS, VERSIONS_WITHIN = 60.0, 2.0
+
 log = logging.getLogger(__name__)
 
 
@@ -47,6 +50,8 @@ class Proving:
         self._driver = driver
         self._image = image
         self._task: asyncio.Task[None] | None = None
+        self._versions: Mapping[str, str] = {}
+        self._versions_at = float("-inf")
         self.under_way: UnderWay | None = None
         self.failure = ""  #: why the last one did not come to its end
 
@@ -59,10 +64,13 @@ class Proving:
             await asyncio.wait([self._task])
 
     async def versions(self) -> Mapping[str, str]:
-        """Of what makes the sandboxes; nothing while the engine does not answer."""
-        with contextlib.suppress(SandboxError):
-            return await self._driver.versions()
-        return {}
+        """Of what makes the sandboxes, as last told; nothing while the engine has not answered."""
+        if time.monotonic() - self._versions_at > VERSIONS_SECONDS:
+            with contextlib.suppress(SandboxError, TimeoutError):
+                async with asyncio.timeout(VERSIONS_WITHIN):
+                    self._versions = await self._driver.versions()
+            self._versions_at = time.monotonic()
+        return self._versions
 
     async def begin(self, *, actor: str) -> None:
         """Raises `Conflict` while one is under way, `Unavailable` when the engine or the base image is missing."""

@@ -30,6 +30,7 @@ NOTICES = {
     "stop": "Stop received. The receipt shows when death was proven.",
     "stop-all": "Everything is being stopped. The queue is held until someone releases it.",
     "stop-evaluation": "Every run of this evaluation is being stopped. The receipts are on the runs' pages.",
+    "proving": "The proof has begun. It plays every attack in sandboxes of its own.",
     "asked": "Your session had ended, so nothing was stopped. Press STOP again.",
     "released": "The queue goes on.",
     "not-held": "The queue was not held.",

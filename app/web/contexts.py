@@ -45,6 +45,9 @@ from app.web.parts import (
     LineView,
     PhaseView,
     Problem,
+    ProofProgress,
+    ProofRow,
+    ProofView,
     ReceiptView,
     RuntimeOption,
     RunView,
@@ -409,7 +412,7 @@ class AlertsPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPage:
-    """pages/health.html, GET /health"""
+    """pages/health.html, GET /health (?proof=ID shows an older one); POST /health/prove begins a proof"""
 
     template: ClassVar[str] = "pages/health.html"
 
@@ -417,6 +420,11 @@ class HealthPage:
     checks: tuple[Check, ...]
     settings: tuple[SettingView, ...]
     stops: tuple[tuple[str, str], ...]  #: (command, what it does): every way to stop
+    proof: ProofView | None  #: the asked one, else the newest
+    proofs: tuple[ProofRow, ...]  #: newest first
+    under_way: ProofProgress | None
+    failure: str  #: why the last proof did not come to its end
+    warnings: tuple[tuple[str, str], ...]  #: (text, source) for versions older than the fix of a known escape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

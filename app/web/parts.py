@@ -272,6 +272,56 @@ class TaskResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProofLineView:
+    """One attack on one runtime. `shape` and `tone` say the verdict without and with colour."""
+
+    title: str
+    should: str
+    happened: str
+    verdict: str
+    shape: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofRuntime:
+    name: str
+    found: str  #: "30 held"
+    open: bool  #: something in it asks to be read
+    lines: tuple[ProofLineView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofRow:
+    """A proof in the list of them."""
+
+    id: int
+    at: float
+    actor: str
+    engine: str
+    took: str
+    found: str
+    good: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofView:
+    row: ProofRow
+    runtimes: tuple[ProofRuntime, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofProgress:
+    """A proof under way."""
+
+    done: int
+    total: int
+    next: str  #: what is played now
+    actor: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """A fact of system health."""
 

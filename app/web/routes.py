@@ -58,7 +58,8 @@ TABLE: tuple[BaseRoute, ...] = (
     person("GET", "/alerts", alerts.index),  # ?all=1
     person("POST", "/alerts/{alert}/acknowledge", alerts.acknowledge),  # next
     person("POST", "/alerts/{alert}/resolve", alerts.resolve),  # next
-    person("GET", "/health", health.health),
+    person("GET", "/health", health.health),  # ?proof=
+    person("POST", "/health/prove", health.prove),
     person("GET", "/audit", audit.index),  # ?before=
     person("GET", "/account", account.show),
     person("POST", "/account/tokens", account.create_token),  # name, days

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from app.settings import Settings
 from app.store.database import Database
+from app.supervision.proving import Proving
 from app.supervision.supervisor import Supervisor
 from app.web.live.feeds import Feeds
 from app.web.passwords import Passwords
@@ -23,6 +24,7 @@ class AppState(TypedDict):
     settings: Settings
     db: Database
     supervisor: Supervisor
+    proving: Proving
     pages: Pages
     feeds: Feeds
     throttle: Throttle

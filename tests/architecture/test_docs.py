@@ -38,6 +38,22 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert not broken
 
 
+def test_every_promise_of_the_threat_model_names_a_test_that_is_there() -> None:
+    page = (ROOT / "docs/threat-model.md").read_text()
+    named = re.findall(r"\[`([\w.]+)::(\w+)`\]\(\.\./([\w/.]+)\)", page)
+    missing = [
+        f"{path}::{name}"
+        for file, name, path in named
+        if Path(path).name != file or f"def {name}(" not in (ROOT / path).read_text()
+    ]
+    promises = [row for row in page.splitlines() if row.startswith("| ") and "test_" not in row and "---" not in row]
+
+    assert len(named) > 40
+    assert not missing
+    # Beside the tables' heads and the list of attackers, no row stands without a test.
+    assert all(row.startswith(("| promise", "| |", "| A ", "| B ", "| C ", "| D ", "| E ", "| F ")) for row in promises)
+
+
 def test_every_module_the_architecture_page_draws_exists() -> None:
     page = (ROOT / "docs/architecture.md").read_text()
     named = set(re.findall(r"`((?:app|sandbox_runner)/[\w/]+(?:\.py|/))`", page))

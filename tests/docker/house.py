@@ -51,15 +51,17 @@ class House:
         self.db: Database
         self.supervisor: Supervisor
         self.driver: DockerDriver
+        self.instance = ""  #: the label of its containers
 
     @contextlib.asynccontextmanager
     async def open(self, **changes: object) -> AsyncIterator[House]:
         settings = Settings(data=self.folder / "data", suites=self.suites, **{"slots": 5, **changes})  # type: ignore[arg-type]
         settings.data.mkdir(exist_ok=True)
         self.driver = DockerDriver()
+        self.instance = secrets.token_hex(6)
         self.db = await Database.open(sqlite_url(settings.data))
         self.supervisor = Supervisor(
-            db=self.db, driver=self.driver, settings=settings, doorbell=Doorbell(), instance=secrets.token_hex(6)
+            db=self.db, driver=self.driver, settings=settings, doorbell=Doorbell(), instance=self.instance
         )
         try:
             async with self.supervisor:

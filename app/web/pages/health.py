@@ -9,15 +9,18 @@ import time
 from starlette.responses import PlainTextResponse, Response
 
 from app.domain.errors import CrucibleError
+from app.domain.proofs import Proof
+from app.proof.versions import warnings
 from app.settings import Settings
-from app.store import hold
+from app.store import hold, proofs
 from app.web.access import Visitor
-from app.web.answers import frame_of, page
+from app.web.answers import frame_of, page, redirect
 from app.web.contexts import HealthPage, Strip
 from app.web.filters import bytes_text, duration_text
 from app.web.parts import Check, SettingView, StopPathView
 from app.web.state import AppState, WebRequest
 from app.web.views.runtimes import runtime_check
+from app.web.views.proof import progress_view, proof_row, proof_view
 
 #: Below this the record may soon have no room.
 LITTLE_DISK = 1024**3
@@ -38,13 +41,34 @@ STOPS = (
 async def health(request: WebRequest, visitor: Visitor) -> Response:
     state = request.state
     frame = await frame_of(request, visitor, title="Health", section="health")
+    proving = state["proving"]
+    recent = await proofs.recent(state["db"])
+    shown = await _asked(request, recent)
     context = HealthPage(
         frame=frame,
+        proof=proof_view(shown) if shown is not None else None,
+        proofs=tuple(proof_row(proof) for proof in recent),
+        under_way=progress_view(proving.under_way) if proving.under_way is not None else None,
+        failure=proving.failure,
+        warnings=tuple((each.text, each.escape.source) for each in warnings(await proving.versions())),
         checks=checks(state, frame.strip) if frame.strip else (),
         settings=settings_shown(state["settings"]),
         stops=STOPS,
     )
     return page(request, context)
+
+
+async def _asked(request: WebRequest, recent: list[Proof]) -> Proof | None:
+    wanted = request.query_params.get("proof", "")
+    if wanted.isascii() and wanted.isdigit() and len(wanted) < 10:
+        return await proofs.get(request.state["db"], int(wanted))
+    return recent[0] if recent else None
+
+
+async def prove(request: WebRequest, visitor: Visitor) -> Response:
+    """Begin a proof of the sandbox."""
+    await request.state["proving"].begin(actor=visitor.name)
+    return redirect("/health?said=proving")
 
 
 def checks(state: AppState, strip: Strip) -> tuple[Check, ...]:

@@ -6,7 +6,7 @@ import io
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.task_standard.collected import Collected, CollectLimits, parse_collected
@@ -147,11 +147,13 @@ def test_an_extended_header_that_lies_is_not_followed() -> None:
     assert contents(parse_collected(archive((info, data)), LIMITS)) == {}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=4000))
 def test_any_bytes_are_borne(data: bytes) -> None:
     assert contents(parse_collected(data, LIMITS)) == {}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_spoiled_archive_gives_only_safe_names(data: st.DataObject) -> None:
     spoiled = bytearray(archive(entry("a/b", b"x" * 700), entry("é" * 80, b"y"), entry("l", type=tarfile.SYMTYPE)))
