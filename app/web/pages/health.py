@@ -19,8 +19,8 @@ from app.web.contexts import HealthPage, Strip
 from app.web.filters import bytes_text, duration_text
 from app.web.parts import Check, SettingView, StopPathView
 from app.web.state import AppState, WebRequest
-from app.web.views.runtimes import runtime_check
 from app.web.views.proof import progress_view, proof_row, proof_view
+from app.web.views.runtimes import runtime_check
 
 #: Below this the record may soon have no room.
 LITTLE_DISK = 1024**3
