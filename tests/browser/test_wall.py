@@ -53,7 +53,8 @@ def test_filters_and_stop_work_without_javascript(open_page: Open, api: Api) -> 
     page.locator("#wall-form noscript button, #wall-form button").first.click()
     expect(page.locator(".wall .card")).to_have_count(1)
     page.locator(f"#run-{run} .stop").click()
-    expect(page.locator(f"#run-{run} .mark, .runbar .mark")).to_contain_text(re.compile("Stopp"))
+    expect(page.locator(".notice").first).to_contain_text("Stop received")
+    assert api.client.post(f"/runs/{run}/stop", json={"wait": True}).json()["receipt"]["changed"] is False
 
 
 def test_metadata_only_is_remembered_and_leaves_out_what_agents_write(open_page: Open, api: Api) -> None:
@@ -228,3 +229,15 @@ def test_a_page_that_has_not_got_the_newest_lines_says_by_how_much_it_is_behind(
     expect(said).to_contain_text("1 000 B on their way to the store".replace(" ", "\u202f", 1))
     expect(said).to_contain_text(re.compile(r"lines on their way here, behind by \d+\.\d s"))
     expect(page.locator("#tally")).to_have_attribute("data-state", "apart")
+
+
+def test_nothing_changes_place_under_the_hand(open_page: Open, api: Api) -> None:
+    first = api.start("chatter")
+    page = open_page("/?state=running&state=starting&sort=newest")
+    page.locator(f"#run-{first} .stretch").hover()
+    second = api.start("chatter")
+    expect(page.locator(f"#run-{second}")).to_be_attached()
+    order = [card.get_attribute("id") for card in page.locator(".wall .card").all()]
+    assert order.index(f"run-{first}") < order.index(f"run-{second}"), "the new one waits behind while a hand is there"
+    page.mouse.move(5, 5)
+    expect(page.locator(".wall .card").first).to_have_attribute("id", f"run-{second}")
