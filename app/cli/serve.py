@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import resource
 import shlex
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def serve(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_not_a_stream_cut_by_shutdown)
     stop_all_on_signal(settings.data)
+    _allow_many_connections()
     uvloop.run(_serve(settings, FakeDriver() if fake else None, suite))
 
 
@@ -78,8 +80,14 @@ def _greet(local: LocalServer, data: Path) -> None:
     click.echo("Ctrl-C ends the server and every run.")
 
 
+def _allow_many_connections() -> None:
+    # Shells and services often begin with 1024 open files: a thousand pages would leave none for a stop.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _not_a_stream_cut_by_shutdown(record: logging.LogRecord) -> bool:
-    # sse-starlette ends its streams at shutdown without a last chunk; uvicorn reports each as an error.
+    # Streams that are ended at a shutdown, or because nobody reads them, have no last chunk; uvicorn reports each.
     return "ASGI callable returned without completing response" not in record.getMessage()
 
 
