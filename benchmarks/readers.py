@@ -83,7 +83,7 @@ class Figures:
     faults: dict[str, int] = field(default_factory=dict)  #: lines missing or twice, connections cut
 
     def tell(self) -> None:
-        frames, each = f"{self.frames_a_second:,.0f}", f"{self.bytes_each / 1000:.0f}"
+        frames, each = f"{self.frames_a_second:,.0f}", f"{max(0.0, self.bytes_each) / 1000:.0f}"
         delivery, posts = f"{percentiles(self.delivery)} ms", f"{percentiles(self.posts)} ms"
         print(
             f"{self.name:10}{frames:>10}{self.cpu:>8.0f} %{self.idle_cpu:>8.0f} %{each:>9} kB{delivery:>18}{posts:>18}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import sys
 import time
@@ -149,6 +150,7 @@ def say(what: object) -> None:
 
 
 def main() -> None:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # It reports each stream that is let go.
     match sys.argv[1:]:
         case ["crucible", folder, runs, lines, seconds]:
             crucible(Path(folder), int(runs), Printing(lines=int(lines), seconds=float(seconds)))

@@ -128,7 +128,7 @@ def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
         frames(feeds, topics, listener),
         sep="\n",
         ping=0,
-        # Its own limit for each send costs more than the send: `Ear` sees who is stuck.
+        # A timer for each of ten thousand sends a second is not needed: `Ear` sees who is stuck.
         send_timeout=None,
         shutdown_event=feeds.leaving,
         shutdown_grace_period=FAREWELL_SECONDS,
