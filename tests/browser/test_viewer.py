@@ -93,6 +93,36 @@ def test_times_numbers_size_wrapping_and_json_are_remembered(mixed: Page) -> Non
     expect(mixed.locator("#L55 .tx")).to_have_text('{"number": 55, "nested": {"deep": [1, 2]}}')
 
 
+def test_what_came_while_paused_is_counted_by_level_and_its_first_error_is_one_press_away(
+    open_page: Open, api: Api
+) -> None:
+    page = open_page(f"/runs/{api.start('faltering')}")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    expect(page.locator("#L100")).to_be_attached()
+    page.hover("#log-scroll")
+    page.mouse.wheel(0, -1500)
+    pill = page.locator("#log-pill")
+    expect(pill).to_have_text(re.compile(r"^paused · \d+ new · [2-9]\d* errors · [2-9]\d* warnings – jump to the end$"))
+    here = page.locator("#log-scroll").evaluate("(pane) => pane.scrollTop")
+    expect(pill).to_have_text(re.compile(r" [3-9]\d* errors "))
+    assert page.locator("#log-scroll").evaluate("(pane) => pane.scrollTop") == here, "what is read stays where it is"
+
+    page.keyboard.press("e")
+    error = page.locator(".ln.target")
+    expect(error).to_be_in_viewport()
+    expect(error.locator(".tx")).to_have_text("<3>203 broke")
+    expect(error).to_have_class(re.compile("lv-error"))
+    error.hover()
+    page.click("#log-copy-line")
+    expect(page.locator("#say")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == "<3>203 broke"
+    page.click("#log-pill")
+    expect(pill).to_be_hidden()
+    expect(page.locator("#log-first-error")).to_be_hidden()
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_contain_text("Copy the line under the pointer")
+
+
 def test_a_link_and_the_text_of_a_range_can_be_copied(mixed: Page) -> None:
     mixed.context.grant_permissions(["clipboard-read", "clipboard-write"])
     go_to(mixed, "10")
@@ -104,6 +134,10 @@ def test_a_link_and_the_text_of_a_range_can_be_copied(mixed: Page) -> None:
     mixed.click("#log-copy-link")
     expect(mixed.locator("#say")).to_have_text("Copied.")
     assert mixed.evaluate("navigator.clipboard.readText()").endswith("#L10-L12")
+    mixed.evaluate("location.hash = '#L10-L700'")
+    expect(mixed.locator("#log-marked-text")).to_have_text("Lines 10 to 700")
+    mixed.click("#log-copy-text")
+    mixed.wait_for_function("async () => (await navigator.clipboard.readText()).split('\\n').length === 691")
 
 
 def test_all_of_it_or_what_is_found_can_be_had_as_a_file(mixed: Page, tmp_path: Path) -> None:

@@ -17,7 +17,12 @@ LINES = (
     b"\x1b[31mred\x1b[0m and \x1b[1;42mgreen ground\x1b[0m",
     b"x" * 100_000,
     b"{{ 7 * 7 }} {% raw %} ${alert(1)} javascript:alert(1)",
-    b"The last line.",
+    b"data: forged\r",
+    b"event: bye",
+    b"id: 9.9.9",
+    b"one\xe2\x80\xa8two\xe2\x80\xa9three",
+    b"I should copy myself to the other machine <img src=x onerror=alert('quoted')> <a hx-get=/ hx-trigger=load>",
+    b"The last line. <img src=x onerror=alert('last')><b hx-post=/stop-all hx-trigger=load>",
 )
 for line in LINES:
     os.write(1, line + b"\n")
