@@ -37,7 +37,11 @@ AS_EXPECTED, NOT_AS_EXPECTED = 0, 1
 @click.option("--model", help="Handed to the agent as CRUCIBLE_MODEL.")
 @click.option("--epochs", type=click.IntRange(1, 100), default=1, show_default=True, help="How often each task.")
 @click.option("--policy", type=click.Choice(["notify", "freeze", "stop"]), help="What grave alerts do.")
-@click.option("--runtime", type=click.Choice(list(Runtime)), help="Kernel of the sandboxes; auto: gVisor if it works.")
+@click.option(
+    "--runtime",
+    type=click.Choice([each.value for each in Runtime]),
+    help="Kernel of the sandboxes; auto: gVisor if it works.",
+)
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="For example wall_seconds=2m.")
 @click.option("--watch", is_flag=True, help="Print what the agents print, as it happens.")
 @click.option("--fake", is_flag=True, help="Without a server: no containers, scripted sandboxes.")

@@ -81,6 +81,9 @@ def test_an_unknown_suite_is_refused_with_a_suggestion_and_nothing_is_recorded(s
         (("--suite", "demo", "--task", "demo/none"), "demo/none"),
         (("--suite", "demo", "--limit", "memory_bytes=lots"), "memory_bytes"),
         (("--suite", "demo", "--limit", "wall"), "wall"),
+        (("--suite", "demo", "--limit", "privileged=1"), "privileged"),
+        (("--suite", "demo", "--runtime", "chroot"), "chroot"),
+        (("--suite", "demo", "--runtime", "gvisor"), "gVisor"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_by_name(server: str, arguments: tuple[str, ...], named: str) -> None:
