@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator
 
 from app.domain.events import (
     LimitReached,
     OperationEnded,
+    OutOfMemory,
     OutputCounted,
     OutputLost,
     PhaseEntered,
@@ -18,7 +20,7 @@ from app.domain.runs import Outcome, Phase, RunState
 from app.domain.scores import ScoreStatus
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import events, output, usage
-from sandbox_runner.driver import Stream
+from sandbox_runner.driver import Stream, Usage
 from sandbox_runner.fake_script import FakeJob
 from tests.integration.supervision.conftest import RESULTS, OpenHouse, knobs
 
@@ -245,3 +247,29 @@ async def test_an_operation_that_never_ends_is_cut_by_its_time_limit(open_house:
         assert "longer than" in ended.detail
         told = [each.event for each in await events.read(house.db, run.id)]
         assert "setup" not in [event.name for event in told if isinstance(event, OperationEnded)]
+
+
+class KilledForMemory:
+    """An agent whose last word is followed by the kernel's."""
+
+    def __init__(self) -> None:
+        self.kills = 0
+
+    def __iter__(self) -> Iterator[tuple[float, Stream, bytes]]:
+        yield 0.3, Stream.STDOUT, b"more\n"
+        self.kills = 1
+
+    def usage(self, seconds: float) -> Usage:
+        return Usage(at=0.0, cpu_seconds=seconds, memory_bytes=1, pids=2, out_of_memory_kills=self.kills)
+
+
+async def test_an_agent_the_kernel_ends_for_memory_at_once_has_reached_its_limit(open_house: OpenHouse) -> None:
+    agent = KilledForMemory()
+    async with open_house(knobs(lines=agent, usage=agent.usage, exit_code=137)) as house:
+        (run,) = await house.submit()
+        ended = await house.until_ended(run.id)
+
+        assert ended.outcome is Outcome.LIMIT_EXCEEDED
+        assert "memory_bytes" in ended.detail
+        told = [each.event for each in await events.read(house.db, run.id)]
+        assert OutOfMemory(kills=1) in told
