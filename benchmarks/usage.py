@@ -31,13 +31,14 @@ from app.store.usage import UsagePoint
 from app.supervision.doorbell import Doorbell
 from app.supervision.live_run import LiveRun
 from app.supervision.recorder import Recorder
+from app.supervision.runtimes import Runtimes
 from app.supervision.usage_log import UsageLog
 from app.supervision.usage_watch import FAST, WallClock, watch_usage
 from app.supervision.workshop import Workshop
 from benchmarks.output_path import IMAGE, cpu_of, engine_pid
 from benchmarks.store import new_run
 from sandbox_runner.docker_driver import DockerDriver
-from sandbox_runner.driver import Sandbox
+from sandbox_runner.driver import Sandbox, Usage
 from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Role, SandboxSpec
 
@@ -65,7 +66,7 @@ async def read_only(driver: DockerDriver, sandbox: Sandbox) -> None:
         await asyncio.sleep(FAST)
 
 
-async def watched(shop: Workshop, run: int, sandbox: Sandbox) -> None:
+async def watched(shop: Workshop, run: int, sandbox: Sandbox, times: list[float]) -> None:
     watch, live = Watch(), LiveRun(run=await runs.get(shop.db, run))
 
     def look(point: UsagePoint) -> None:
@@ -74,7 +75,11 @@ async def watched(shop: Workshop, run: int, sandbox: Sandbox) -> None:
     def stop(reached: LimitReached) -> None:
         raise SystemExit(f"a limit was reached: {reached}")
 
-    await watch_usage(shop, live, sandbox, clock=WallClock(), on_point=look, on_limit=stop)
+    async def see(reading: Usage) -> None:
+        """A run looks at its reading for what was tried here."""
+        times.append(reading.at)
+
+    await watch_usage(shop, live, sandbox, clock=WallClock(), on_point=look, on_limit=stop, on_reading=see)
 
 
 async def share(name: str, work: Sequence[Coroutine[object, object, None]], seconds: float, engine: int) -> None:
@@ -123,6 +128,7 @@ async def main() -> None:
             recorder=recorder,
             usage=UsageLog(db, bell),
             instance="benchmark",
+            runtimes=Runtimes(driver=driver, doorbell=bell, image=IMAGE, instance="benchmark"),
         )
         ids = [await new_run(db) for _ in range(chosen.sandboxes)]
         async with sandboxes(driver, chosen.sandboxes, seconds) as found:
@@ -130,11 +136,14 @@ async def main() -> None:
             print(f"{'':42}{'server':>11}{'engine':>12}")
             await share("nothing", [], seconds, engine)
             await share("read at 10 Hz", [read_only(driver, each) for each in found], seconds, engine)
-            work = [watched(shop, run, each) for run, each in zip(ids, found, strict=True)]
+            times: list[list[float]] = [[] for _ in found]
+            work = [watched(shop, run, each, seen) for run, each, seen in zip(ids, found, times, strict=True)]
             work.append(shop.usage.run())
             await share("watched: folded, stored, held to limits", work, seconds, engine)
             points = [len(await usage.read(db, run)) for run in ids]
             print(f"{'points stored for each':42}{min(points):9}-{max(points)}")
+            rates = [(len(seen) - 1) / (seen[-1] - seen[0]) for seen in times]
+            print(f"{'readings a second of each':42}{min(rates):9.1f}-{max(rates):.1f}")
             await docker_stats(found, seconds, engine)
         await driver.close()
         await db.close()
