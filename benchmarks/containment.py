@@ -139,9 +139,8 @@ async def measured(turns: int) -> None:
                 figures["accepted"].append(took)
                 for name, seconds in marks.items():
                     parts.setdefault(name, []).append(seconds)
-        for image in await driver.list_images("crucible-task"):
-            if "bench" in image:
-                await driver.remove_image(image)
+        for image in await driver.list_images("crucible-family/bench:"):
+            await driver.remove_image(image)
         await db.close()
     await driver.close()
     client.close()

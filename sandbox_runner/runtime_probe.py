@@ -167,7 +167,7 @@ async def probe_runtime(driver: Driver, runtime: str, *, image: str, instance: s
     Raises `EngineUnreachable` kinds only when the engine itself went away; whatever else fails is a failed check.
     """
     at, begun = time.time(), time.monotonic()
-    committed = f"crucible-probe/{instance}:{secrets.token_hex(4)}"
+    committed = f"{_images_of(instance)}{secrets.token_hex(4)}"
     checks: list[ProbeCheck] = []
     spec = SandboxSpec(
         image=image,
@@ -178,6 +178,8 @@ async def probe_runtime(driver: Driver, runtime: str, *, image: str, instance: s
         limits=SandboxLimits(memory_bytes=256 * MIB, pids=64, home_bytes=16 * MIB),
     )
     try:
+        for left in await driver.list_images(_images_of(instance)):  # by a server that was killed in its probe
+            await driver.remove_image(left)
         async with asyncio.timeout(WITHIN):
             checks += await _tried(driver, spec, ROOT_PROGRAM, ROOT_CHECKS, uid=0, commit=committed)
             if all(check.works for check in checks):
@@ -198,6 +200,10 @@ async def probe_runtime(driver: Driver, runtime: str, *, image: str, instance: s
         except SandboxError:
             pass  # An engine that went away; the image is as small as its one file.
     return RuntimeProbe(runtime=runtime, checks=tuple(checks), at=at, seconds=time.monotonic() - begun)
+
+
+def _images_of(instance: str) -> str:
+    return f"crucible-probe/{instance}:"
 
 
 async def _tried(

@@ -31,6 +31,15 @@ async def test_a_runtime_that_does_every_step_works_and_nothing_is_left() -> Non
     assert len(found.checks) == len(ROOT_CHECKS) + len(AGENT_CHECKS)
 
 
+async def test_what_a_probe_that_was_cut_off_left_is_removed_by_the_next_and_nobody_elses() -> None:
+    engine = FakeEngine(runtimes=("runc", "runsc"))
+    engine.images |= {"crucible-probe/here:0001", "crucible-probe/there:0001"}
+    driver = FakeDriver(FakeKnobs(), engine=engine)
+    assert (await probe_runtime(driver, "runsc", image="crucible-base:current", instance="here")).works
+    assert await driver.list_images("crucible-probe/") == ["crucible-probe/there:0001"]
+    await engine.close()
+
+
 @pytest.mark.parametrize("name", sorted(WORKS))
 async def test_one_step_that_fails_is_named(name: str) -> None:
     found = await probed(
