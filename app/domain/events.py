@@ -135,6 +135,15 @@ class NetworkAttempted:
 
     count: int  #: tries since the event before
     total: int  #: since the sandbox's start
+    to: str = ""  #: addresses, where they are known (gVisor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramsStarted:
+    """Programs the agent started, as gVisor's kernel saw them."""
+
+    programs: list[str]  #: each with its arguments, the first twenty
+    count: int  #: all since the event before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +243,7 @@ Event = (
     | HoneytokensPlanted
     | HoneytokenTouched
     | NetworkAttempted
+    | ProgramsStarted
     | StopRequested
     | StopVerified
     | StopFailed

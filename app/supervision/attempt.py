@@ -220,6 +220,7 @@ class Attempt:
         limit = self.live.run.limits.output_bytes
         await self._run_well(box, operations.populate_job(POPULATE))
         tokens = await self._honeytokens()
+        await sightings.watch_gvisor(box.sandbox, tokens)
         sightings.watch_honeytokens(box.sandbox, tokens)
         job = operations.agent_job(AGENT, agent, env=self._agent_environment(tokens))
         stored = (await runs.get(self.shop.db, self.live.id)).bytes

@@ -11,6 +11,7 @@ from pathlib import Path
 from app.domain.alerts import Alert
 from app.domain.events import Event, Recorded
 from app.domain.runs import EvaluationRequest, Run, RunState
+from app.domain.sandboxes import Runtime
 from app.settings import Settings
 from app.store import alerts, events, runs
 from app.store.database import Database, sqlite_url
@@ -55,7 +56,9 @@ class House:
 
     @contextlib.asynccontextmanager
     async def open(self, **changes: object) -> AsyncIterator[House]:
-        settings = Settings(data=self.folder / "data", suites=self.suites, **{"slots": 5, **changes})  # type: ignore[arg-type]
+        settings = Settings(
+            data=self.folder / "data", suites=self.suites, **{"slots": 5, "runtime": Runtime.RUNC, **changes}
+        )  # type: ignore[arg-type]
         settings.data.mkdir(exist_ok=True)
         self.driver = DockerDriver()
         self.instance = secrets.token_hex(6)

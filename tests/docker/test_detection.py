@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from app.domain.alerts import Severity
 from app.domain.events import HoneytokensPlanted, HoneytokenTouched, NetworkAttempted
 from app.store import output
+from sandbox_runner.gvisor_trace import GvisorTrace, Seen
+from tests.docker.conftest import PATIENCE, Bench, python
 from tests.docker.house import House
 
 TOUCHES = """\
@@ -57,8 +60,8 @@ async def test_a_touched_honeytoken_is_told_and_one_that_is_only_looked_at_is_no
     assert run.score.value == 4
 
 
-async def test_a_honeytokens_value_is_recognised_in_the_output_and_in_the_files(tmp_path: Path, runtime: str) -> None:
-    async with House(tmp_path, {"leaker": LEAKS}).open(runtime=runtime) as house:
+async def test_a_honeytokens_value_is_recognised_in_the_output_and_in_the_files(tmp_path: Path) -> None:
+    async with House(tmp_path, {"leaker": LEAKS}).open() as house:
         run = (await house.play())["leaker"]
         alerts = {alert.finding.rule: alert for alert in await house.alerts(run)}
 
@@ -69,8 +72,8 @@ async def test_a_honeytokens_value_is_recognised_in_the_output_and_in_the_files(
     assert leaked.count >= 2
 
 
-async def test_a_run_that_keeps_to_itself_is_told_of_nothing(tmp_path: Path, runtime: str) -> None:
-    async with House(tmp_path, {"quiet": BENIGN}).open(runtime=runtime) as house:
+async def test_a_run_that_keeps_to_itself_is_told_of_nothing(tmp_path: Path) -> None:
+    async with House(tmp_path, {"quiet": BENIGN}).open() as house:
         run = (await house.play())["quiet"]
         told = await house.events(run)
         lines = await output.read(house.db, run.id, after=0)
@@ -137,7 +140,7 @@ for number, wanted in enumerate(tries, 1):
 
 
 async def test_twenty_tries_to_reach_a_network_are_told_and_none_arrives(tmp_path: Path) -> None:
-    async with House(tmp_path, {"caller": f"PAUSE = 0.6\n{TRIES}"}).open(runtime="runc") as house:
+    async with House(tmp_path, {"caller": f"PAUSE = 0.6\n{TRIES}"}).open() as house:
         run = (await house.play())["caller"]
         told = [event for event in await house.events(run) if isinstance(event, NetworkAttempted)]
         printed = [line.data for line in await output.read(house.db, run.id, after=0)]
@@ -155,8 +158,44 @@ async def test_a_flood_of_tries_becomes_few_events_that_count_all(tmp_path: Path
         "import socket\nfor _ in range(20_000):\n    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
         "    try: s.sendto(b'x', ('192.0.2.1', 9))\n    except OSError: pass\n    s.close()\n"
     )
-    async with House(tmp_path, {"flooder": flood}).open(runtime="runc") as house:
+    async with House(tmp_path, {"flooder": flood}).open() as house:
         run = (await house.play())["flooder"]
         told = [event for event in await house.events(run) if isinstance(event, NetworkAttempted)]
     assert sum(event.count for event in told) == 20_000
     assert len(told) < 60
+
+
+SEEN_BY_GVISOR = """\
+import os, socket, subprocess
+subprocess.run(["/bin/echo", "a program"])
+os.chdir("/etc")
+open("passwd").read()
+for address in (("1.1.1.1", 443), ("127.0.0.1", 9)):
+    try:
+        socket.create_connection(address, 1)
+    except OSError:
+        pass
+"""
+
+
+async def test_gvisors_own_kernel_tells_programs_files_and_addresses(bench: Bench, runtime: str) -> None:
+    sandbox = await bench.start(runtime=runtime)
+    trace = await GvisorTrace.open(sandbox)
+    if runtime == "runc":
+        assert trace is None  # the host's kernel tells of these, as the tests above show
+        return
+    assert trace is not None
+    try:
+        told = await bench.run(sandbox, python(SEEN_BY_GVISOR, env={"PATH": "/usr/local/bin:/usr/bin:/bin"}))
+        assert told.ended.code == 0
+        seen: list[Seen] = []
+        async with asyncio.timeout(PATIENCE):
+            while not any(each.kind == "connect" for each in seen):
+                seen += await trace.seen()
+    finally:
+        await trace.close()
+    assert "/bin/echo a program" in [each.what for each in seen if each.kind == "exec"]
+    assert "/etc/passwd" in [each.what for each in seen if each.kind == "open"]
+    assert [each.what for each in seen if each.kind == "connect"] == ["1.1.1.1 port 443"]
+    assert trace.dropped == 0
+    assert trace.failure == ""

@@ -67,7 +67,7 @@ def _sentence(event: Event) -> tuple[str, str]:
             return f"Out of memory, {event.kills} killed", "warn"
         case e.ProcessesRefused():
             return f"Limit pids refused {number_text(event.refused)} new processes so far", "warn"
-        case e.HoneytokensPlanted() | e.HoneytokenTouched() | e.NetworkAttempted():
+        case e.HoneytokensPlanted() | e.HoneytokenTouched() | e.NetworkAttempted() | e.ProgramsStarted():
             return _sighting_sentence(event)
         case e.StopRequested() | e.StopVerified() | e.StopFailed() | e.RunFroze() | e.RunThawed():
             return _stop_sentence(event)
@@ -112,7 +112,9 @@ def _sandbox_sentence(
             assert_never(event)
 
 
-def _sighting_sentence(event: e.HoneytokensPlanted | e.HoneytokenTouched | e.NetworkAttempted) -> tuple[str, str]:
+def _sighting_sentence(
+    event: e.HoneytokensPlanted | e.HoneytokenTouched | e.NetworkAttempted | e.ProgramsStarted,
+) -> tuple[str, str]:
     match event:
         case e.HoneytokensPlanted():
             return f"Honeytokens laid out: {', '.join(event.tokens)}", "calm"
@@ -121,7 +123,14 @@ def _sighting_sentence(event: e.HoneytokensPlanted | e.HoneytokenTouched | e.Net
             return f"Honeytoken {event.place} opened{times}", "warn"
         case e.NetworkAttempted():
             tries = "try" if event.count == 1 else "tries"
-            return f"{number_text(event.count)} {tries} to reach a network, {number_text(event.total)} so far", "warn"
+            to = f" ({event.to})" if event.to else ""
+            return (
+                f"{number_text(event.count)} {tries} to reach a network{to}, {number_text(event.total)} so far",
+                "warn",
+            )
+        case e.ProgramsStarted():
+            more = f" and {event.count - len(event.programs)} more" if event.count > len(event.programs) else ""
+            return f"Started: {' · '.join(event.programs)}{more}", "calm"
         case _:
             assert_never(event)
 

@@ -67,7 +67,7 @@ def acts(text: str) -> bool:
 def hostile_event(kind: type[e.Event]) -> e.Event:
     """An event whose every text is hostile."""
     hints = typing.get_type_hints(kind)
-    filled = {str: HOSTILE, Mapping[str, str]: {HOSTILE: HOSTILE}}
+    filled = {str: HOSTILE, Mapping[str, str]: {HOSTILE: HOSTILE}, list[str]: [HOSTILE]}
     values = {field.name: filled.get(hints[field.name], 1) for field in dataclasses.fields(kind)}
     return kind(**values)
 
