@@ -20,6 +20,7 @@ from app.supervision.doorbell import Doorbell
 from app.supervision.proving import Proving
 from app.supervision.supervisor import Supervisor
 from app.supervision.warden_link import WardenLink, warden_command
+from app.web.access import Remembered
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.live.feeds import open_feeds
 from app.web.middleware import SecurityHeaders
@@ -105,6 +106,7 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
             feeds=feeds,
             throttle=Throttle(),
             passwords=Passwords(),
+            remembered=Remembered(),
             version=VERSION,
             started_at=time.time(),
         )

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.store import accounts
-from app.web.access import Visitor, visitor_by_cookie, visitor_by_token
+from app.web.access import Visitor, visitor_by_cookie, visitor_by_token, visitor_in_a_hurry
 from app.web.answers import comes_back_to, error_answer, json_error, stranger, wants_fragment, wants_json
 from app.web.cross_site import SAFE_METHODS, from_our_pages
 from app.web.parts import Problem
@@ -44,11 +44,13 @@ def anyone(method: str, path: str, handler: OpenHandler) -> Route:
     return Route(path, guarded, methods=[method])
 
 
-def person(method: str, path: str, handler: Handler) -> Route:
+def person(method: str, path: str, handler: Handler, *, hurry: bool = False) -> Route:
+    """`hurry`: a stop, which does not wait for the record to say who presses it."""
+
     async def guarded(request: Request[AppState]) -> Response:
         if not from_our_pages(method, request.headers):
             return await error_answer(request, None, CROSS_SITE, 403)
-        visitor = await visitor_by_cookie(request)
+        visitor = await (visitor_in_a_hurry(request, visitor_by_cookie) if hurry else visitor_by_cookie(request))
         if visitor is None:
             return stranger(request)
         if not await _token_fits(request, visitor):
@@ -68,15 +70,16 @@ def stream(path: str, handler: Handler) -> Route:
     return Route(path, guarded, methods=["GET"])
 
 
-def program(method: str, path: str, handler: Handler) -> Route:
+def program(method: str, path: str, handler: Handler, *, hurry: bool = False) -> Route:
     async def guarded(request: Request[AppState]) -> Response:
         # A request with a token is the token's alone: a cookie beside it does not count.
         if "authorization" in request.headers:
-            visitor = await visitor_by_token(request)
+            lookup = visitor_by_token
         else:
             if not from_our_pages(method, request.headers):
                 return json_error(CROSS_SITE, 403)
-            visitor = await visitor_by_cookie(request)
+            lookup = visitor_by_cookie
+        visitor = await (visitor_in_a_hurry(request, lookup) if hurry else lookup(request))
         if visitor is None:
             return json_error(
                 Problem(what="no valid API token", todo="Make one on the account page; send Authorization: Bearer …"),

@@ -38,7 +38,7 @@ TABLE: tuple[BaseRoute, ...] = (
     person("POST", "/evaluations", new.submit),
     person("GET", "/evaluations", evaluations.index),  # ?before=
     person("GET", "/evaluations/{evaluation}", evaluations.results),
-    person("POST", "/evaluations/{evaluation}/stop", stops.stop_evaluation),  # kind=stop|emergency, text
+    person("POST", "/evaluations/{evaluation}/stop", stops.stop_evaluation, hurry=True),  # kind=stop|emergency, text
     person("GET", "/runs/{run}", runs.show),  # ?line=N, ?at=TIME
     person("GET", "/compare", compare.compare),  # ?run=1&run=2
     person("GET", "/runs/{run}/lines", output.lines),  # ?before=|after=|around=&limit=&mark=1 and a query: JSON rows
@@ -48,12 +48,12 @@ TABLE: tuple[BaseRoute, ...] = (
     person("GET", "/runs/{run}/past", moments.past),  # ?at=
     person("GET", "/runs/{run}/usage", moments.points),  # ?since=&until=&points=
     person("GET", "/runs/{run}/output.{form}", downloads.output),  # txt or jsonl; ?gzip=1 and a query
-    person("POST", "/runs/{run}/stop", stops.stop),  # kind=stop|emergency, text, next
+    person("POST", "/runs/{run}/stop", stops.stop, hurry=True),  # kind=stop|emergency, text, next
     person("POST", "/runs/{run}/reason", stops.reason),  # receipt, text, next
     person("POST", "/runs/{run}/freeze", stops.freeze),  # text, next
     person("POST", "/runs/{run}/thaw", stops.thaw),  # next
     person("POST", "/runs/{run}/again", stops.again),
-    person("POST", "/stop-all", stops.stop_all),  # confirm=yes, text, next; without confirm it asks
+    person("POST", "/stop-all", stops.stop_all, hurry=True),  # confirm=yes, text, next; without confirm it asks
     person("POST", "/release", stops.release),  # text
     person("GET", "/alerts", alerts.index),  # ?all=1
     person("POST", "/alerts/{alert}/acknowledge", alerts.acknowledge),  # next
@@ -81,18 +81,18 @@ TABLE: tuple[BaseRoute, ...] = (
     program("GET", "/evaluations", api_evaluations.index),  # ?before=&limit=
     program("POST", "/evaluations", api_evaluations.submit),
     program("GET", "/evaluations/{evaluation}", api_evaluations.get),
-    program("POST", "/evaluations/{evaluation}/stop", api_stops.stop_evaluation),
+    program("POST", "/evaluations/{evaluation}/stop", api_stops.stop_evaluation, hurry=True),
     program("GET", "/runs", api_runs.index),  # ?state=&evaluation=&before=&limit=
     program("GET", "/runs/{run}", api_runs.get),
     program("GET", "/runs/{run}/events", api_runs.events),  # ?after=&limit=
     program("GET", "/runs/{run}/evidence", api_runs.evidence),
     program("GET", "/runs/{run}/output", api_runs.output),  # ?after=&limit=
     program("GET", "/runs/{run}/stream", api_runs.stream),  # ?after=
-    program("POST", "/runs/{run}/stop", api_stops.stop),
+    program("POST", "/runs/{run}/stop", api_stops.stop, hurry=True),
     program("POST", "/runs/{run}/freeze", api_stops.freeze),
     program("POST", "/runs/{run}/thaw", api_stops.thaw),
     program("POST", "/runs/{run}/again", api_stops.again),
-    program("POST", "/stop-all", api_stops.stop_all),
+    program("POST", "/stop-all", api_stops.stop_all, hurry=True),
     program("POST", "/release", api_stops.release),
     program("GET", "/alerts", api_alerts.index),  # ?run=&status=&before=&limit=
     program("GET", "/health", api_health.health),

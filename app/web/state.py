@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +17,9 @@ from app.web.passwords import Passwords
 from app.web.templates import Pages
 from app.web.throttle import Throttle
 
+if TYPE_CHECKING:
+    from app.web.access import Remembered
+
 
 class AppState(TypedDict):
     """The lifespan's state."""
@@ -29,6 +32,7 @@ class AppState(TypedDict):
     feeds: Feeds
     throttle: Throttle
     passwords: Passwords
+    remembered: Remembered
     version: str
     started_at: float  #: unix seconds; also tells pages that the server is another one
 

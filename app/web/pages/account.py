@@ -46,6 +46,7 @@ async def revoke_token(request: WebRequest, visitor: Visitor) -> Response:
     db, token = request.state["db"], path_id(request, "token")
     if not await accounts.revoke_token(db, visitor.user.id, token):
         raise NotFound(f"you have no token {token}")
+    request.state["remembered"].forget_all()
     await audit.append(db, at=time.time(), actor=visitor.name, action="token.revoke", subject=f"token {token}")
     return redirect("/account?said=revoked")
 
@@ -65,6 +66,7 @@ async def change_password(request: WebRequest, visitor: Visitor) -> Response:
         return await _page(request, visitor, problem=problem_of(error))
     hashed = await state["passwords"].hash(new)
     await accounts.set_password(state["db"], visitor.user.id, hashed, keep=visitor.secret)
+    state["remembered"].forget_all()
     await audit.append(state["db"], at=now, actor=visitor.name, action="password.change")
     return redirect("/account?said=password")
 

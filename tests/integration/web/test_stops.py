@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from html.parser import HTMLParser
 
+import httpx
 import pytest
 from starlette.routing import Match, Route
 
 from app.domain.runs import EvaluationRequest, Outcome, Run, RunState
-from app.store import audit, hold, runs, stops
+from app.store import accounts, audit, hold, runs, stops
 from app.web.routes import TABLE
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeDriver
@@ -89,6 +91,32 @@ async def test_the_steps_of_a_stop_are_on_the_page_and_in_the_api(site: Site, wo
     assert [step["name"] for step in steps][-1] == "engine lists nothing of the run"
     page = (await site.browser.get("/runs/1")).text
     assert all(step["name"] in page for step in steps)
+
+
+async def test_a_stop_does_not_wait_for_the_record_to_say_who_presses_it(
+    site: Site, working: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await site.browser.get("/runs/1")).status_code == 200, "this browser is known"
+
+    async def hang(*_: object, **__: object) -> object:
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(accounts, "session", hang)
+    stranger = httpx.Cookies({"crucible": "x" * 43})
+    site.stranger.cookies = stranger
+    turned_away = await site.stranger.post("/runs/1/stop", data={"csrf": site.csrf}, headers=SAME_ORIGIN | JSON)
+    assert turned_away.status_code == 401
+
+    assert (await site.post("/runs/1/stop", headers=JSON)).json()["changed"] is True
+    assert (await ended(site, 1)).outcome is Outcome.STOPPED
+
+
+async def test_who_signed_out_cannot_stop(site: Site, working: Run) -> None:
+    cookies = httpx.Cookies(site.browser.cookies)
+    await site.browser.get("/")
+    await site.post("/sign-out")
+    site.browser.cookies = cookies
+    assert (await site.post("/runs/1/stop", headers=JSON)).status_code == 401
 
 
 async def test_a_stop_by_htmx_answers_the_panel(site: Site, working: Run) -> None:
