@@ -56,7 +56,7 @@ AGENTS = {
     "forkbomb": REFUSING + "import os, time\nprint('ready', flush=True)\nwhile True:\n    try: os.fork()\n"
     "    except OSError: time.sleep(0.001)\n",
     "flood": "import os\nwhile True: os.write(1, b'\\n' * 65536)\n",
-    "talking": "import time\nwhile True:\n    print('a line of some length, ten times a second', flush=True)\n    time.sleep(0.1)\n",
+    "talking": "import time\nwhile True:\n    print('ten times a second', flush=True)\n    time.sleep(0.1)\n",
     "collecting": "import os\nfor n in range(40): open(f'/home/agent/{n}', 'wb').write(os.urandom(1 << 20))\n"
     "print('ready', flush=True)\n",
 }

@@ -25,6 +25,8 @@ MOST_OPEN = 200
 #: Above this many raw bytes (about 2 ms) encoding and decoding leave the event loop. Both are pure, and the compressor
 #: releases the interpreter's lock: a thread is safe and helps.
 OFF_LOOP = 256 * 1024
+#: What a line costs beside its bytes, in bytes: a flood of bare newlines has none.
+LINE_COST = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ async def store_lines(connection: AsyncConnection, work: Sequence[tuple[Row[Any]
         return
     for before, lines in work:
         _check_numbers(before, lines)
-    heavy = sum([len(line.data) for _, lines in work for line in lines]) > OFF_LOOP
+    heavy = sum([len(line.data) + LINE_COST for _, lines in work for line in lines]) > OFF_LOOP
     news = await asyncio.to_thread(_columns_of_all, work) if heavy else _columns_of_all(work)
     plans = [await _plan(connection, new) for new in news]
     heavy = sum(part.weight for plan in plans for part in plan.parts) > OFF_LOOP

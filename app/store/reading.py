@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, or_, select
 
 from app.domain.errors import NotFound
 from app.store import tables
-from app.store.appending import OFF_LOOP
+from app.store.appending import LINE_COST, OFF_LOOP
 from app.store.chunk_rows import lines_of
 from app.store.database import Database
 from app.store.lines import StoredLine
@@ -146,7 +146,8 @@ async def printed_until(db: Database, run: int, line: int) -> int:
 
 
 async def _decoded(rows: Sequence[Row[Any]], after: int, limit: int) -> list[StoredLine]:
-    if sum(row.raw_bytes for row in rows) > OFF_LOOP:
+    # A line costs as much as its bytes do: a flood of bare newlines has little of these.
+    if sum(row.raw_bytes + LINE_COST * row.line_count for row in rows) > OFF_LOOP:
         return await asyncio.to_thread(lines_of, rows, after, limit)
     return lines_of(rows, after, limit)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -33,6 +34,9 @@ from sandbox_runner.driver import (
 from sandbox_runner.spec import Job
 
 log = logging.getLogger(__name__)
+
+#: Lines that are numbered before everybody else has a turn: some milliseconds.
+MOST_LINES_AT_ONCE = 1024
 
 #: Bytes of a root operation's output that are stored; the rest is counted as lost.
 OPERATION_OUTPUT = 1024 * 1024
@@ -208,7 +212,10 @@ class OpenSandbox:
         while True:
             try:
                 async for relayed in self._require():
-                    yield relayed
+                    for piece in in_turns(relayed):
+                        yield piece
+                        if piece is not relayed:
+                            await asyncio.sleep(0)  # Lines are costly, and a stop may be waiting for its turn.
             except RelayLost as lost:
                 log.info("run %d: relay lost: %s", self.live.id, lost)
             await self._reconnect()
@@ -289,3 +296,13 @@ async def open_sandbox(
         intake=intake,
         grace_seconds=grace_seconds,
     )
+
+
+def in_turns(relayed: Relayed) -> Iterator[Relayed]:
+    """As it is, or in pieces when it holds so many lines that numbering them would hold up the event loop."""
+    if not isinstance(relayed, OutputChunk) or relayed.data.count(b"\n") <= MOST_LINES_AT_ONCE:
+        yield relayed
+        return
+    for start in range(0, len(relayed.data), MOST_LINES_AT_ONCE):
+        piece = relayed.data[start : start + MOST_LINES_AT_ONCE]
+        yield dataclasses.replace(relayed, offset=relayed.offset + start, data=piece)
