@@ -92,8 +92,7 @@ function tickStopPath(now) {
   document.getElementById("stop-all")?.classList.toggle("is-unproven", unproven);
   document.body.classList.toggle("is-unproven", unproven);
   const last = at ? `, last OK ${duration(age)} ago` : "";
-  const why = badge.dataset.problem ? `: ${badge.dataset.problem}` : "";
-  const text = unproven ? `STOP (unproven)${last}${why}` : `stop path OK ${Math.round(age)} s ago, ${badge.dataset.ms}`;
+  const text = unproven ? `STOP (unproven)${last}` : `stop path OK ${Math.round(age)} s ago, ${badge.dataset.ms}`;
   setText(badge.querySelector("[data-keep]"), text);
 }
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from sandbox_runner.driver import Driver, FreezeFailed, Sandbox, SandboxGone, Stream
-from sandbox_runner.kill import kill_until_verified
+from sandbox_runner.driver import ASKED, Driver, FreezeFailed, JobStarted, Sandbox, SandboxGone, Stream
+from sandbox_runner.kill import EMPTY, GONE, REMOVED, kill_until_verified
 from tests.contract.conftest import House
 from tests.contract.listener import PATIENCE, Listener
 from tests.contract.plays import BUSY, FLOODS, REFUSES_TO_DIE, SLEEPS, SPEAKS, TICKS
@@ -231,3 +231,28 @@ async def test_an_open_relay_keeps_a_silent_sandbox_alive_beyond_its_grace(drive
         await asyncio.sleep(2.5)
         assert await driver.alive(sandbox)
         assert listener.lost is None
+
+
+async def test_the_way_a_kill_goes_can_be_tried_without_one(house: House) -> None:
+    sandbox = await house.start()
+    await house.driver.ready()
+    assert await house.driver.alive(sandbox)
+
+
+async def test_who_is_in_a_sandbox_is_seen_at_once_and_nobody_after_its_end(house: House) -> None:
+    sandbox = await house.start()
+    async with house.driver.relay(sandbox) as relay:
+        await relay.run(SLEEPS.job(1))
+        async for relayed in relay:
+            if isinstance(relayed, JobStarted):
+                break
+        assert house.driver.last_look(sandbox).processes
+    await kill_until_verified(house.driver, sandbox)
+    assert house.driver.last_look(sandbox).processes == ()
+
+
+async def test_each_step_of_a_kill_is_told(house: House) -> None:
+    sandbox = await house.start()
+    steps: list[str] = []
+    await kill_until_verified(house.driver, sandbox, told=steps.append)
+    assert [step for step in steps if step in {ASKED, EMPTY, REMOVED, GONE}] == [ASKED, EMPTY, REMOVED, GONE]

@@ -12,7 +12,7 @@ import docker
 
 from sandbox_runner import cgroups
 from sandbox_runner.docker_cgroups import KnownCgroups
-from sandbox_runner.driver import OutputChunk, Relay, RelayLost, Sandbox
+from sandbox_runner.driver import FreezeFailed, OutputChunk, Relay, RelayLost, Sandbox
 from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Job
 from tests.docker.conftest import PATIENCE, Bench, holding, python, shell
@@ -88,6 +88,21 @@ async def test_a_frozen_sandbox_uses_no_time_and_goes_on_when_it_thaws(bench: Be
             async with asyncio.timeout(PATIENCE):
                 while (await bench.driver.usage(sandbox)).cpu_seconds == before:
                     await asyncio.sleep(0.01)
+
+
+async def test_what_forks_without_end_is_called_frozen_only_when_it_uses_no_time(bench: Bench) -> None:
+    sandbox = await bench.start()
+    async with bench.driver.relay(sandbox) as relay:
+        await _started(relay, python(REFUSES))
+        for _ in range(4):
+            try:
+                await bench.driver.freeze(sandbox)
+            except FreezeFailed:
+                continue  # said honestly: it is not frozen
+            before = (await bench.driver.usage(sandbox)).cpu_seconds
+            await asyncio.sleep(0.3)
+            assert (await bench.driver.usage(sandbox)).cpu_seconds == before
+            await bench.driver.thaw(sandbox)
 
 
 async def test_a_dead_servers_sandbox_ends_itself_after_its_grace(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import time
 from html.parser import HTMLParser
 
 import httpx
@@ -13,6 +14,7 @@ from starlette.routing import Match, Route
 
 from app.domain.runs import EvaluationRequest, Outcome, Run, RunState
 from app.store import accounts, audit, hold, runs, stops
+from app.supervision.stop_path import StopPath
 from app.web.routes import TABLE
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeDriver
@@ -254,3 +256,20 @@ async def test_after_the_stop_that_was_asked_again_the_page_does_not_ask_a_third
     run = await site.seed()
     page = (await site.browser.get(f"/runs/{run.id}?stop=asked")).text
     assert f'name="next" value="/runs/{run.id}"' in page
+
+
+async def test_a_button_whose_way_is_not_proven_does_not_look_like_a_working_one(site: Site) -> None:
+    async def proven() -> bool:
+        return not site.supervisor.stop_path.problem
+
+    await until(proven)
+    page = (await site.browser.get("/")).text
+    assert "stop path OK" in page
+    assert "is-unproven" not in page
+
+    site.supervisor._proof.status = StopPath(proven_at=time.time() - 11, ms=3.0, problem="the warden did not answer")
+    page = (await site.browser.get("/health")).text
+    assert "STOP (unproven)" in page
+    assert '<body class="is-unproven"' in page
+    assert "the warden did not answer" in page
+    assert (await site.browser.get("/api/v1/health")).json()["stop_path"]["proven"] is False
