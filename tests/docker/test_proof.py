@@ -19,19 +19,31 @@ from app.proof.ground import Box, Ground
 from app.proof.proof import plan, played, prove
 from sandbox_runner.driver import EngineUnreachable
 from sandbox_runner.spec import Role
-from tests.docker.conftest import IMAGE, Bench
+from tests.docker.conftest import IMAGE, Bench, shell
 
 
 def ground(bench: Bench, runtime: str) -> Ground:
     return Ground(driver=bench.driver, image=IMAGE, instance=bench.instance, runtime=runtime)
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+ORDINARY = "ordinary-work"
+
+
+@pytest.mark.parametrize("attack", [each for each in ATTACKS if each.name != ORDINARY], ids=lambda attack: attack.name)
 async def test_an_attack_is_held(bench: Bench, runtime: str, attack: Attack) -> None:
     line = await played(attack, ground(bench, runtime))
     assert line.verdict is Verdict.HELD, line.happened
     assert line.happened
     assert await bench.driver.list_owned(bench.instance) == []
+
+
+async def test_a_runtime_on_which_programs_do_not_work_is_told_so(bench: Bench, runtime: str) -> None:
+    works = (await bench.only(shell("ls / > /dev/null"), runtime=runtime)).ended.code == 0
+    (attack,) = (each for each in ATTACKS if each.name == ORDINARY)
+    line = await played(attack, ground(bench, runtime))
+    assert works or runtime != "runc"
+    assert line.verdict is (Verdict.HELD if works else Verdict.BROKE), line.happened
+    assert works or "list" in line.happened
 
 
 class Writable(Ground):

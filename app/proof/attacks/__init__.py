@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.proof.attack import Attack
-from app.proof.attacks import ending, files, output, resources, rights, walls
+from app.proof.attacks import ending, files, ordinary, output, resources, rights, walls
 
 ATTACKS: tuple[Attack, ...] = (
     *walls.ATTACKS,
@@ -12,4 +12,5 @@ ATTACKS: tuple[Attack, ...] = (
     *output.ATTACKS,
     *files.ATTACKS,
     *ending.ATTACKS,
+    *ordinary.ATTACKS,
 )
