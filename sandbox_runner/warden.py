@@ -289,7 +289,7 @@ class Warden:
     # -- what is seen
 
     async def _look(self) -> None:
-        while True:
+        while not self._over.is_set():
             await asyncio.sleep(LOOK)
             self._look_at_file()
             self._look_at_clock()
@@ -321,7 +321,7 @@ class Warden:
 
     async def _refresh_by_turn(self) -> None:
         """What the engine has of us, each few seconds: an order must find its sandboxes known."""
-        while True:
+        while not self._over.is_set():  # Not by cancellation alone: it may come while one is taking place.
             try:
                 await self._refresh()
             except SandboxError as error:
@@ -329,7 +329,8 @@ class Warden:
             else:
                 self._away = ""
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._refresh_now.wait(), 0.5 if self._server_gone else REFRESH)
+                async with asyncio.timeout(0.5 if self._server_gone else REFRESH):
+                    await self._refresh_now.wait()
             self._refresh_now.clear()
 
     def _engine_away(self, why: str) -> None:
