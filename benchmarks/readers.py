@@ -1,14 +1,15 @@
 """How many can watch: readers over real sockets, beside a bare Starlette with sse-starlette that sends the same frames.
 
-    python -m benchmarks.readers [--readers 1000] [--seconds 20] [--stalled 200] [--only fan,bare,many,stalled]
+    python -m benchmarks.readers [--readers 1000] [--seconds 20] [--lines 100] [--frames 10] [--only fan,bare,many,stalled]
 
 The server is a process of its own with its real store. Its runs are played by the fake driver, so that no container
 takes part; all they print goes the whole way of output: relay with credit, lines, rules, recorder, chunks in SQLite.
 Readers are processes of their own (`benchmarks/reading.py`), on the same cores: latencies are upper bounds. Delivery is
 from the time in the frame's first line, taken when it was printed, to the arrival of the frame.
 
-fan      every reader follows one run that prints 40 lines of 100 bytes ten times a second; meanwhile others are stopped
-bare     the reference: frames of that size, encoded once, at that rate, to as many readers, from memory
+fan      every reader follows one run that prints `--lines` lines of 100 bytes a second, in `--frames` bursts; meanwhile
+         others are stopped
+bare     the reference: the very frames of fan, encoded once, at that rate, to as many readers, from memory
 many     40 runs print 500 lines a second in all; 20 readers follow the wall and two runs each
 stalled  readers that never read, beside twenty that do
 """
@@ -32,7 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.served import QUIET
+from benchmarks.served import QUIET, one_frame
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Processes that read.
@@ -212,14 +213,14 @@ def stopped_again_and_again(served: Served, runs: Sequence[int], seconds: float)
     return took
 
 
-def fan(count: int, seconds: float) -> Figures:
-    with server(printing=1, lines=40, seconds=0.1) as served:
+def fan(count: int, seconds: float, *, lines: int, every: float) -> Figures:
+    with server(printing=1, lines=lines, seconds=every) as served:
         quiet = range(2, 2 + QUIET)
         return measure("fan", served, [FROM_NOW] * count, seconds=seconds, stop=quiet)
 
 
-def bare(count: int, seconds: float, frame_bytes: int) -> Figures:
-    with process("bare", str(frame_bytes)) as started:
+def bare(count: int, seconds: float, *, lines: int, every: float) -> Figures:
+    with process("bare", str(lines), str(every)) as started:
         said = heard(started)
         served = Served(url=said["url"], token=said["token"], process=started)
         return measure("bare", served, ["/api/v1/runs/1/stream"] * count, seconds=seconds, stop=[2])
@@ -269,16 +270,19 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--stalled", type=int, default=200)
-    parser.add_argument("--frame-bytes", type=int, default=6000, help="of the reference; ours come to this")
+    parser.add_argument("--lines", type=int, default=100, help="lines a second of the run that all follow; 100")
+    parser.add_argument("--frames", type=int, default=10, help="bursts, and so frames, a second they come in; 10")
     parser.add_argument("--only", default="fan,bare,many,stalled", help="some of the four, with commas")
     chosen = parser.parse_args()
+    lines, every = max(1, chosen.lines // chosen.frames), 1 / chosen.frames
     scenarios = {
-        "fan": lambda: fan(chosen.readers, chosen.seconds),
-        "bare": lambda: bare(chosen.readers, chosen.seconds, chosen.frame_bytes),
+        "fan": lambda: fan(chosen.readers, chosen.seconds, lines=lines, every=every),
+        "bare": lambda: bare(chosen.readers, chosen.seconds, lines=lines, every=every),
         "many": lambda: many(chosen.seconds),
         "stalled": lambda: stalled(chosen.stalled, chosen.seconds),
     }
-    print(f"{chosen.readers} readers; one-minute load {os.getloadavg()[0]:.1f} before")
+    size = len(one_frame(lines, 1))
+    print(f"{chosen.readers} readers; {lines} lines, {size} bytes a frame; one-minute load {os.getloadavg()[0]:.1f} before")
     columns = f"{'frames/s':>10}{'CPU':>10}{'unwatched':>10}{'each':>12}{'delivery 50/99':>18}{'POST 50/99':>18}"
     print(f"{'':10}{columns}")
     for name in chosen.only.split(","):

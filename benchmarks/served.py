@@ -1,7 +1,7 @@
 """The server processes that `benchmarks.readers` measures.
 
     python -m benchmarks.served crucible FOLDER RUNS LINES SECONDS
-    python -m benchmarks.served bare FRAME_BYTES
+    python -m benchmarks.served bare LINES SECONDS
 
 The first is Crucible with its real store; its runs are played by the fake driver. The second is the reference: a bare
 Starlette with sse-starlette. Each says on its first line of output where it is.
@@ -31,6 +31,9 @@ from app.cli.local_server import local_server
 from app.settings import Settings
 from app.store import accounts
 from app.store.database import Database
+from app.store.output import StoredLine
+from app.web.live.frames import Cursor, at, frame
+from app.web.views.log import row
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.fake_script import FakeKnobs, Write
@@ -101,7 +104,17 @@ def crucible(folder: Path, printing: int, each: Printing) -> None:
     uvloop.run(serve())
 
 
-def bare(frame_bytes: int) -> None:
+def one_frame(lines: int, number: int) -> bytes:
+    """What a reader of `Printing` is sent at once, first line `number`: printed now."""
+    stored = [
+        StoredLine(number=number + each, at=time.time(), stream=1, data=(LINE % (number + each)).rstrip(), complete=True)
+        for each in range(lines)
+    ]
+    shared = frame("lines", {"run": 1, "lines": [row(one) for one in stored]})
+    return at(Cursor(line=number + lines - 1), shared)
+
+
+def bare(each: Printing) -> None:
     """The reference process: nothing but the library, with frames from memory."""
     fresh = asyncio.Condition()
     newest = b""
@@ -110,10 +123,9 @@ def bare(frame_bytes: int) -> None:
         nonlocal newest
         number = 1
         while True:
-            await asyncio.sleep(0.1)
-            head = b'id: 1.%d.1\nevent: lines\ndata: {"run":1,"lines":[[%d,%.6f' % (number, number, time.time())
-            newest = head + b"x" * (frame_bytes - len(head) - 2) + b"\n\n"
-            number += 1
+            await asyncio.sleep(each.seconds)
+            newest = one_frame(each.lines, number)
+            number += each.lines
             async with fresh:
                 fresh.notify_all()
 
@@ -154,8 +166,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["crucible", folder, runs, lines, seconds]:
             crucible(Path(folder), int(runs), Printing(lines=int(lines), seconds=float(seconds)))
-        case ["bare", size]:
-            bare(int(size))
+        case ["bare", lines, seconds]:
+            bare(Printing(lines=int(lines), seconds=float(seconds)))
         case _:
             raise SystemExit(__doc__)
 
