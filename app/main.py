@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -51,8 +50,6 @@ def create_app(settings: Settings, *, driver: Driver | None = None) -> Starlette
         async with open_state(settings, driver) as state:
             yield state
 
-    # sse-starlette writes every frame to its log at DEBUG, output of agents and all.
-    logging.getLogger("sse_starlette").setLevel(logging.INFO)
     public = [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]
     hosts = [*public, *LOOPBACK]
     app = Starlette(

@@ -1,6 +1,7 @@
 """How many can watch: readers over real sockets, beside a bare Starlette with sse-starlette that sends the same frames.
 
-    python -m benchmarks.readers [--readers 1000] [--seconds 20] [--lines 100] [--frames 10] [--only fan,bare,many,stalled]
+    python -m benchmarks.readers [--readers 1000] [--seconds 20] [--lines 100] [--frames 10] [--stalled 200]
+                                 [--only fan,bare,many,stalled]
 
 The server is a process of its own with its real store. Its runs are played by the fake driver, so that no container
 takes part; all they print goes the whole way of output: relay with credit, lines, rules, recorder, chunks in SQLite.
@@ -282,7 +283,8 @@ def main() -> None:
         "stalled": lambda: stalled(chosen.stalled, chosen.seconds),
     }
     size = len(one_frame(lines, 1))
-    print(f"{chosen.readers} readers; {lines} lines, {size} bytes a frame; one-minute load {os.getloadavg()[0]:.1f} before")
+    load = os.getloadavg()[0]
+    print(f"{chosen.readers} readers; {lines} lines, {size} bytes a frame; one-minute load {load:.1f} before")
     columns = f"{'frames/s':>10}{'CPU':>10}{'unwatched':>10}{'each':>12}{'delivery 50/99':>18}{'POST 50/99':>18}"
     print(f"{'':10}{columns}")
     for name in chosen.only.split(","):

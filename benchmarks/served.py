@@ -107,7 +107,9 @@ def crucible(folder: Path, printing: int, each: Printing) -> None:
 def one_frame(lines: int, number: int) -> bytes:
     """What a reader of `Printing` is sent at once, first line `number`: printed now."""
     stored = [
-        StoredLine(number=number + each, at=time.time(), stream=1, data=(LINE % (number + each)).rstrip(), complete=True)
+        StoredLine(
+            number=number + each, at=time.time(), stream=1, data=(LINE % (number + each)).rstrip(), complete=True
+        )
         for each in range(lines)
     ]
     shared = frame("lines", {"run": 1, "lines": [row(one) for one in stored]})

@@ -35,6 +35,7 @@ from app.store import accounts, hold, output, runs, usage
 from app.store.database import Database
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
+from app.web.server import Server
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.fake_script import FakeKnobs
 
@@ -48,7 +49,7 @@ async def serving(folder: Path) -> AsyncIterator[tuple[str, Any]]:
     """A server on a free port; its address and its state."""
     settings = Settings(data=folder / "data", suites=ROOT / "suites", slots=1000)
     app = create_app(settings, driver=FakeDriver(FakeKnobs()))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=3))
+    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=3))
     task = asyncio.create_task(server.serve())
     try:
         while not server.started:  # noqa: ASYNC110  uvicorn has no event for it

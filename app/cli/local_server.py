@@ -8,10 +8,9 @@ import dataclasses
 import json
 import os
 import secrets
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from app.settings import Settings
 from app.store import accounts
 from app.store.database import Database, sqlite_url
 from app.supervision.data_folder import hold_data_folder
+from app.web.server import Server
 from app.web.sign_in import create_sign_in_link, needs_first_sign_in
 from sandbox_runner.driver import Driver
 
@@ -46,7 +46,7 @@ class Address:
 class LocalServer:
     """A running server of this process."""
 
-    server: uvicorn.Server
+    server: Server
     serving: asyncio.Task[None]
     address: Address
     link: str | None  #: the one-time sign-in link, while no password is set
@@ -85,7 +85,7 @@ async def local_server(
             timeout_graceful_shutdown=5,
             lifespan="on",
         )
-        server = _Server(config, until_signal=until_signal)
+        server = Server(config, until_signal=until_signal)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="server")
         # "Every address" is one to listen on; our own commands come by the loopback one.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
@@ -99,26 +99,6 @@ async def local_server(
             (settings.data / FILE).unlink(missing_ok=True)
             server.should_exit = True
             await asyncio.wait({serving})
-
-
-class _Server(uvicorn.Server):
-    """uvicorn kills its own process with the signal again when it has ended: our own last words would be lost."""
-
-    def __init__(self, config: uvicorn.Config, *, until_signal: bool) -> None:
-        super().__init__(config)
-        self._until_signal = until_signal
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM, signal.SIGINT) if self._until_signal else ()
-        for each in signals:
-            loop.add_signal_handler(each, self.handle_exit, each, None)
-        try:
-            yield
-        finally:
-            for each in signals:
-                loop.remove_signal_handler(each)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -36,9 +36,14 @@ class Ear:
     def beat(self) -> None:
         """It is time for a heartbeat. A reader that is stuck is cancelled instead."""
         since = self._sending_since
-        if since is not None and self._loop.time() - since > self._patience and self._reader is not None:
-            self._reader.cancel()
+        if since is not None and self._loop.time() - since > self._patience:
+            self.let_go()
         self.beat_due = True
+
+    def let_go(self) -> None:
+        """Ends the reader, whatever it waits for."""
+        if self._reader is not None:
+            self._reader.cancel()
 
     def ring_if_due(self) -> None:
         """Nothing came that the heartbeat could travel with."""

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import anyio
-
 from app.domain.errors import Unavailable
 from app.settings import Settings
 from app.store.database import Database
@@ -31,6 +29,8 @@ MOST_READERS = 1200
 BEAT_SECONDS = 2.0
 #: Seconds a heartbeat waits for news to travel with: a send costs more than what is in it.
 WITH_NEWS_SECONDS = 0.2
+#: Seconds that readers have for the last frame when the server leaves.
+FAREWELL_SECONDS = 0.5
 
 F = TypeVar("F", bound=Feed)
 
@@ -54,7 +54,7 @@ class Feeds:
         settings: Settings,
         pages: Pages,
     ) -> None:
-        self.leaving = anyio.Event()  #: the server shuts down
+        self.leaving = asyncio.Event()  #: the server shuts down
         self._group = group
         self._db = db
         self._supervisor = supervisor
@@ -165,9 +165,13 @@ class Feeds:
                 await asyncio.sleep(BEAT_SECONDS)
 
     async def say_goodbye(self) -> None:
-        """Wakes all readers when the server leaves."""
+        """Wakes all readers when the server leaves; lets those go that do not take their last frame."""
         await self.leaving.wait()
         await self._ears.ring()
+        await asyncio.sleep(FAREWELL_SECONDS)
+        for some in self._ears.slices():
+            for ear in some:
+                ear.let_go()
 
     def close(self) -> None:
         for shared in self._shared.values():

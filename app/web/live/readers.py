@@ -26,7 +26,7 @@ class RunReader:
     def fragments(self) -> Sequence[bytes]:
         """Those that changed since the last call, alerts first."""
         head, seen = self._feed.head, self._seen
-        if head is seen:
+        if head is seen or self._keeps_up:
             return ()
         self._seen = head
         changed = [head.alerts] if seen is None or head.alerts is not seen.alerts else []
@@ -40,10 +40,14 @@ class RunReader:
         here = self._at
         if here is None or here.next is None or here.next.output is None:
             return b""
-        self._at = here.next
-        self.cursor = here.next.cursor
-        self._told_end = self._told_end or here.next.ended
-        return here.next.output
+        whole, head = self._keeps_up, here.next
+        self._at = head
+        self.cursor = head.cursor
+        self._told_end = self._told_end or head.ended
+        if whole and head.step is not None:
+            self._seen, self._tally = head, head.tally
+            return head.step
+        return head.output or b""
 
     async def read_on(self) -> bytes:
         """The next frame after its cursor, the end among them; b"" when it is at the head."""
@@ -60,11 +64,17 @@ class RunReader:
 
     def tally(self) -> bytes:
         """What was printed against what is stored, when that changed; b"" otherwise."""
-        tally = self._feed.tally
+        tally = self._feed.head.tally
         if tally is self._tally:
             return b""
         self._tally = tally
         return tally
+
+    @property
+    def _keeps_up(self) -> bool:
+        """It has all of the head before the newest, and is sent one step, fragments and all."""
+        here = self._at
+        return here is not None and here is self._seen and here.next is self._feed.head and here.next.step is not None
 
     @property
     def behind(self) -> bool:

@@ -33,8 +33,9 @@ from app.web.views.usage import usage_row
 
 #: While it is busy a run is read at most once in this time, in seconds; an idle one at once.
 GATHER_SECONDS = 0.02
-#: The panel follows an event at once; the rest of it (counters, reasons) at most this often, in seconds.
-PANEL_SECONDS = 1.0
+#: The panel follows an event at once; the rest of it (how much of each limit is used) at most this often, in seconds.
+#: It is the largest frame by far. Its clock goes on by itself in the page; tally and usage have frames of their own.
+PANEL_SECONDS = 5.0
 #: Seconds between two tallies.
 TALLY_SECONDS = 0.5
 MOST_ROWS = 200
@@ -49,13 +50,17 @@ KEPT_BYTES = 4 * 1024 * 1024
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Head:
-    """How far the run is. `panel` and `alerts` are other objects exactly when they changed."""
+    """How far the run is. `panel`, `alerts` and `tally` are other objects exactly when they changed."""
 
     standing: Standing
     cursor: Cursor
     panel: bytes
     alerts: bytes
+    tally: bytes
     output: bytes | None = None  #: frames from the head before to this one; None: each reader reads them itself
+    step: bytes | None = (
+        None  #: all that whoever has everything of the head before is sent; None: each looks for itself
+    )
     next: Head | None = None
 
     @property
@@ -90,7 +95,7 @@ class RunFeed(Feed):
         self._panel: Panel | None = None
         self._tally_at = 0.0
         self._tally_due = False
-        self.tally = b""  #: encoded; another object exactly when it changed
+        self._tally = b""
         self._run = run
         self._db = db
         self._doorbell = doorbell
@@ -132,14 +137,15 @@ class RunFeed(Feed):
         found = await news(self._db, self._run, since, most_lines=MOST_ROWS, most_bytes=MOST_BYTES)
         now = found.standing
         panel, alerts, event = await self._fragments(old, now.events)
-        cursor = Cursor(event=event, line=now.lines, usage=now.usage)
-        head = Head(standing=now, cursor=cursor, panel=panel, alerts=alerts)
-        if old is not None:
-            head.output = await self._output(old, head, found.lines)
-            if now == old.standing and panel is old.panel and alerts is old.alerts and not self._count(now):
-                return
-            self._chain_up(old, head)
         self._count(now)
+        cursor = Cursor(event=event, line=now.lines, usage=now.usage)
+        head = Head(standing=now, cursor=cursor, panel=panel, alerts=alerts, tally=self._tally)
+        if old is not None:
+            if now == old.standing and panel is old.panel and alerts is old.alerts and head.tally is old.tally:
+                return
+            head.output = await self._output(old, head, found.lines)
+            head.step = _step(old, head)
+            self._chain_up(old, head)
         self._head = head
         await self.tell()
 
@@ -174,8 +180,8 @@ class RunFeed(Feed):
             frames.append(at(head.cursor, self.eof()))
         return b"".join(frames)
 
-    def _count(self, now: Standing) -> bool:
-        """Makes the tally anew when it is time; whether it changed.
+    def _count(self, now: Standing) -> None:
+        """Makes the tally anew when it changed and it is time.
 
         It holds what its keeper says it printed against what is stored, and how many bytes are known to be lost.
         `printed` counts the lost ones too, and is null when nobody counted; `newest` is when the newest output that
@@ -188,12 +194,10 @@ class RunFeed(Feed):
         newest = account.printed_at if account else 0.0
         stored = {"stored": now.bytes, "lines": now.lines, "lost": lost, "newest": round(newest, 3)}
         tally = frame("tally", {"run": self._run, "printed": printed, **stored})
-        changed = tally != self.tally
+        changed = tally != self._tally
         self._tally_due = changed and time.monotonic() - self._tally_at < TALLY_SECONDS
-        if not changed or self._tally_due:
-            return False
-        self.tally, self._tally_at = tally, time.monotonic()
-        return True
+        if changed and not self._tally_due:
+            self._tally, self._tally_at = tally, time.monotonic()
 
     def _chain_up(self, old: Head, head: Head) -> None:
         old.next = head
@@ -247,3 +251,12 @@ class RunFeed(Feed):
             _, dropped = self._links.popitem(last=False)
             self._kept -= len(dropped.frame)
         return link
+
+
+def _step(old: Head, head: Head) -> bytes | None:
+    """Made once for the many who keep up. A changed list of alerts is not in it: that goes before all other news."""
+    if head.output is None or head.alerts is not old.alerts:
+        return None
+    cursor = Cursor(event=head.cursor.event, line=old.cursor.line, usage=old.cursor.usage)
+    panel = b"" if head.panel is old.panel else at(cursor, head.panel)
+    return b"".join(part for part in (panel, head.output, b"" if head.tally is old.tally else head.tally) if part)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -77,7 +77,7 @@ def _watching(stack: ExitStack, feeds: Feeds, topics: Topics, listener: Listener
     return stack.enter_context(feeds.presence.watch(session=listener.session, name=listener.name, runs=seen))
 
 
-async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncIterator[bytes]:
+async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncGenerator[bytes, None]:
     """Everything about the topics, each run after its cursor, for ever.
 
     Fragments of all topics come first: an alert is never late behind the output of another run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sse_starlette.sse import EventSourceResponse
 from starlette.responses import Response
 
 from app.domain.errors import NotFound, Refused
@@ -10,6 +9,7 @@ from app.store import runs
 from app.store.database import Database
 from app.web.access import Visitor, still_known
 from app.web.asked import form_of, number_of, text_field
+from app.web.live.event_stream import EventStream
 from app.web.live.frames import Cursor, parse_cursor
 from app.web.live.readers import WallTopic
 from app.web.live.stream import Listener, Topics, frames
@@ -25,8 +25,6 @@ MOST_RUNS = 100
 MOST_WALLS = 20
 #: The wall without any filter.
 EVERYTHING = "1"
-#: Seconds for the last frame at a shutdown; the server waits for streams a little longer.
-FAREWELL_SECONDS = 1.0
 
 
 async def stream(request: WebRequest, visitor: Visitor) -> Response:
@@ -107,7 +105,7 @@ def cursor_of(request: WebRequest) -> Cursor:
 
 
 def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
-    """The endless answer. Frames go out as they are; heartbeats are among them, so no pings are added."""
+    """The endless answer."""
     state = request.state
     db, feeds = state["db"], state["feeds"]
 
@@ -124,12 +122,4 @@ def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
         may_read=may_read,
         patience=SEND_SECONDS,
     )
-    return EventSourceResponse(
-        frames(feeds, topics, listener),
-        sep="\n",
-        ping=0,
-        # A timer for each of ten thousand sends a second is not needed: `Ear` sees who is stuck.
-        send_timeout=None,
-        shutdown_event=feeds.leaving,
-        shutdown_grace_period=FAREWELL_SECONDS,
-    )
+    return EventStream(frames(feeds, topics, listener))

@@ -26,6 +26,7 @@ from app.store import accounts, output, runs
 from app.store.database import Database
 from app.store.output import StoredLine
 from app.supervision.supervisor import Supervisor
+from app.web.server import Server
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.fake_script import FakeKnobs
 
@@ -77,7 +78,7 @@ class Site:
     """A running server and a browser that is signed in."""
 
     url: str
-    server: uvicorn.Server
+    server: Server
     driver: FakeDriver
     browser: httpx.AsyncClient
     stranger: httpx.AsyncClient
@@ -171,12 +172,12 @@ def driver() -> FakeDriver:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, driver: FakeDriver) -> AsyncIterator[tuple[uvicorn.Server, str]]:
+async def serving(settings: Settings, driver: FakeDriver) -> AsyncIterator[tuple[Server, str]]:
     """A real server on a free port, in this event loop."""
     config = uvicorn.Config(
         create_app(settings, driver=driver), host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=5
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     task = asyncio.create_task(server.serve(), name="server")
     try:
         while not server.started:

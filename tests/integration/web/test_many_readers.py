@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-import uvicorn
 
+from app.domain.runs import EvaluationRequest, RunState
 from app.settings import Settings
-from app.store import accounts, output
+from app.store import accounts, output, runs
+from app.store.database import Database, sqlite_url
 from app.store.output import StoredLine
 from app.web.live import feeds
 from app.web.pages import streams
+from app.web.server import Server
 from sandbox_runner.fake_driver import FakeDriver
 from tests.integration.web.conftest import Site, knobs, serving, until
 from tests.integration.web.test_stream import feeds_of, frames_of, lines_until, next_named, reading
@@ -41,13 +45,8 @@ async def test_a_reader_that_stopped_reading_is_let_go_and_comes_back_without_ga
     run = await site.seed()
     for _ in range(40):
         await site.print(run.id, *[b"x" * 4000] * 200)  # More than any buffer between them holds.
-    with socket.socket() as stuck:
-        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-        stuck.setblocking(False)
+    async with never_read(site, run.id) as stuck:
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(stuck, ("127.0.0.1", int(site.url.rsplit(":", 1)[1])))
-        head = f"GET /stream?run={run.id} HTTP/1.0\r\nHost: 127.0.0.1\r\nCookie: crucible={site.cookie}\r\n\r\n"
-        await loop.sock_sendall(stuck, head.encode())
         await until(lambda: watched(site, 1))
         async with reading(site, f"/stream?run={run.id}&after=0.7999.0") as frames:
             assert await lines_until(frames, 8000) == [8000]
@@ -62,6 +61,70 @@ async def test_a_reader_that_stopped_reading_is_let_go_and_comes_back_without_ga
     assert 0 < seen < 8000
     async with reading(site, f"/stream?run={run.id}", **{"last-event-id": ids[-1].decode()}) as frames:
         assert await lines_until(frames, 8001) == list(range(seen + 1, 8002))
+
+
+@contextlib.asynccontextmanager
+async def never_read(site: Site, run: int) -> AsyncIterator[socket.socket]:
+    """Someone who asks for a stream and then reads nothing."""
+    with socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        stuck.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(stuck, ("127.0.0.1", int(site.url.rsplit(":", 1)[1])))
+        head = f"GET /stream?run={run} HTTP/1.0\r\nHost: 127.0.0.1\r\nCookie: crucible={site.cookie}\r\n\r\n"
+        await loop.sock_sendall(stuck, head.encode())
+        yield stuck
+
+
+async def test_a_server_that_leaves_waits_for_deaths_and_not_for_who_does_not_read(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = FakeDriver(knobs(run_for=1e9))
+    async with contextlib.AsyncExitStack() as stack:
+        async with serving(settings, driver) as (server, url):
+            browser = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=60))
+            site = site_of(server, url, driver, browser)
+            run = await a_run(site)
+            for _ in range(40):
+                await site.print(run, *[b"x" * 4000] * 200)
+            await site.supervisor.release(actor="test", text="the test wants it to run")
+            live = await site.supervisor.submit(EvaluationRequest(suite="tiny"), actor="test")
+            await until(lambda: is_live(site, live.id))
+            stuck = [await stack.enter_async_context(never_read(site, run)) for _ in range(3)]
+            reader = await stack.enter_async_context(reading(site, f"/stream?run={run}&after=0.7999.0"))
+            assert await lines_until(reader, 8000) == [8000]
+            await until(lambda: stuck_are(site, 3))
+            server.should_exit = True
+            assert (await next_named(reader, "bye")).data == {"why": "shutdown"}
+        # uvicorn says so when it has waited for its own time limit.
+        assert "graceful shutdown exceeded" not in caplog.text
+        for one in stuck:
+            assert await is_cut(one)
+    db = await Database.open(sqlite_url(settings.data))
+    try:
+        assert {each.state for each in await runs.select(db, evaluation=live.id)} == {RunState.ENDED}
+    finally:
+        await db.close()
+
+
+async def is_live(site: Site, evaluation: int) -> bool:
+    states = {run.state for run in await runs.select(site.db, evaluation=evaluation)}
+    return states == {RunState.RUNNING}
+
+
+async def stuck_are(site: Site, count: int) -> bool:
+    """Whether the server holds frames for so many that do not take them."""
+    return sum(connection.flow.write_paused for connection in site.server.server_state.connections) == count
+
+
+async def is_cut(one: socket.socket) -> bool:
+    """Whether the other end has hung up, once what it sent before is read."""
+    try:
+        while await asyncio.get_running_loop().sock_recv(one, 1 << 20):
+            pass
+    except ConnectionResetError:
+        return True
+    return True
 
 
 async def watched(site: Site, count: int) -> bool:
@@ -100,7 +163,8 @@ async def test_fifty_readers_come_back_once_to_a_restarted_server_and_none_misse
                 state = server.lifespan.state
                 db, doorbell = state["db"], state["supervisor"].doorbell
                 if first == 1:
-                    run = await a_run(server, url, driver)
+                    async with httpx.AsyncClient() as browser:
+                        run = await a_run(site_of(server, url, driver, browser))
                 async with place:
                     address = f"{url}/stream?run={run}"
                     place.notify_all()
@@ -121,13 +185,16 @@ async def everyone_has(got: dict[int, list[int]], line: int) -> bool:
     return all(numbers and numbers[-1] >= line for numbers in got.values())
 
 
-async def a_run(server: uvicorn.Server, url: str, driver: FakeDriver) -> int:
+def site_of(server: Server, url: str, driver: FakeDriver, browser: httpx.AsyncClient) -> Site:
+    browser.cookies.set("crucible", "s" * 43)
+    return Site(url=url, server=server, driver=driver, browser=browser, stranger=browser, csrf="", cookie="s" * 43)
+
+
+async def a_run(site: Site) -> int:
     """A running run that nobody plays, and a session."""
-    async with httpx.AsyncClient() as browser:
-        site = Site(url=url, server=server, driver=driver, browser=browser, stranger=browser, csrf="", cookie="")
-        user = await accounts.administrator(site.db)
-        await accounts.create_session(site.db, user.id, "s" * 43, "c" * 43, expires_at=time.time() + 3600)
-        return (await site.seed()).id
+    user = await accounts.administrator(site.db)
+    await accounts.create_session(site.db, user.id, site.cookie, "c" * 43, expires_at=time.time() + 3600)
+    return (await site.seed()).id
 
 
 async def test_a_program_resumes_with_the_ids_it_was_given(site: Site) -> None:

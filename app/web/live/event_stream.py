@@ -1,0 +1,48 @@
+"""The endless answer of one reader: frames go to its connection as they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+#: Proxies that gather an answer would hold frames back.
+_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class EventStream(StreamingResponse):
+    """`text/event-stream`. Ends with its frames, or when the reader goes, or when the task that sends is cancelled.
+
+    That task is the request's own, and one more waits for the reader to go: a thousand readers are two thousand tasks.
+    HEAD is answered without frames.
+    """
+
+    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(frames, media_type="text/event-stream", headers=_HEADERS)
+        self._frames = frames
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        sending = asyncio.current_task()
+        assert sending is not None
+        going = asyncio.create_task(_cancel_when_gone(receive, sending))
+        try:
+            async for frame in self._frames:
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.CancelledError:
+            sending.uncancel()  # The reader is gone or stuck, or the server ends: this answer ends, and that is all.
+        finally:
+            going.cancel()
+            await self._frames.aclose()
+
+
+async def _cancel_when_gone(receive: Receive, sending: asyncio.Task[None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    sending.cancel()
