@@ -165,6 +165,9 @@ class DockerDriver(Driver):
     async def thaw(self, sandbox: Sandbox) -> None:
         await self._freezer.thaw(sandbox)
 
+    async def frozen(self, sandbox: Sandbox) -> bool:
+        return await self._freezer.frozen(sandbox)
+
     async def commit(self, sandbox: Sandbox, reference: str) -> str:
         repository, tag = _parted(reference)
         made = await self._slow.call(lambda client: client.commit(sandbox.id, repository=repository, tag=tag))

@@ -64,6 +64,10 @@ class Freezer:
         if cgroup.frozen() if cgroup is not None else (await self._state(sandbox)).get("Paused"):
             raise SandboxError(f"sandbox {sandbox.id[:12]} could not be thawed")
 
+    async def frozen(self, sandbox: Sandbox) -> bool:
+        cgroup = self._cgroups.search(sandbox)
+        return bool((cgroup is not None and cgroup.frozen()) or (await self._state(sandbox)).get("Paused"))
+
     async def close(self) -> None:
         if self._pausing:
             await asyncio.wait(list(self._pausing.values()))

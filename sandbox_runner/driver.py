@@ -208,6 +208,9 @@ class Relay(Protocol):
     async def feed(self, job: int, data: bytes) -> None:
         """Write to the job's stdin; empty `data` closes it. Waits while the job does not read."""
 
+    async def signal(self, job: int, number: int) -> None:
+        """Signal the job's process group; SIGKILL reaches all that the job started. Nothing when it has ended."""
+
 
 #: Steps of a kill.
 CLOSED, STRUCK, THAWED, ASKED, ANSWERED = (
@@ -259,6 +262,9 @@ class Driver(Protocol):
         """Stop every process where it stands. Raises `FreezeFailed` unless proven."""
 
     async def thaw(self, sandbox: Sandbox) -> None: ...
+
+    async def frozen(self, sandbox: Sandbox) -> bool:
+        """Whether it stands still, or was told to, whoever did it. Raises `SandboxGone`."""
 
     async def commit(self, sandbox: Sandbox, reference: str) -> str:
         """Save the stopped or idle sandbox's root as image `reference`; answers the image id."""

@@ -179,6 +179,9 @@ class FakeDriver(Driver):
     async def thaw(self, sandbox: Sandbox) -> None:
         self.find(sandbox).thaw()
 
+    async def frozen(self, sandbox: Sandbox) -> bool:
+        return self.find(sandbox).state is State.FROZEN
+
     async def commit(self, sandbox: Sandbox, reference: str) -> str:
         self.find(sandbox)
         self.engine.images.add(reference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
@@ -110,6 +111,10 @@ class FakeRelay(Relay):
         await box.feed(job, data)
         if not box.alive:
             raise RelayLost("the sandbox has ended")
+
+    async def signal(self, job: int, number: int) -> None:
+        if number == signal.SIGKILL:
+            self._require_open().kill_job(job)
 
     def _require_open(self) -> FakeSandbox:
         if self._box is None:

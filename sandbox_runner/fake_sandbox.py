@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import math
+import signal
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -84,6 +85,7 @@ class FakeSandbox:
         self._kills_to_ignore = knobs.ignore_kill
         self._removals_to_ignore = knobs.ignore_remove
         self._tasks: set[asyncio.Task[None]] = set()
+        self._playing: dict[int, asyncio.Task[None]] = {}
         self._ran = 0.0  #: seconds spent running, before `_since`
         self._since = 0.0
         self._readings = 0
@@ -165,9 +167,10 @@ class FakeSandbox:
         self.state = state
         self.bell.ring()
 
-    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"fake sandbox {self.handle.id[:12]}: {name}")
         self._tasks.add(task)
+        return task
 
     async def _crash(self, after: float) -> None:
         await self._spend(after)
@@ -222,7 +225,15 @@ class FakeSandbox:
         script = self._scripts[job.id] = self.knobs.job(job.name)
         if not job.stdin:
             self._closed_stdin.add(job.id)
-        self._spawn(self._play(job, script), f"job {job.id} {job.name}")
+        self._playing[job.id] = self._spawn(self._play(job, script), f"job {job.id} {job.name}")
+
+    def kill_job(self, job: int) -> None:
+        """As SIGKILL would: it does nothing more, and its end is told."""
+        playing = self._playing.pop(job, None)
+        if playing is not None and self.jobs.get(job, 0) is None:
+            playing.cancel()
+            self._scripts[job] = replace(self._scripts[job], code=128 + signal.SIGKILL)
+            self._spawn(self._notice(lambda at: self._ended(job, at)), f"job {job} killed")
 
     async def feed(self, job: int, data: bytes) -> None:
         """Into the job's stdin; waits as a pipe would when the job does not read. Ended jobs get nothing."""
@@ -251,7 +262,7 @@ class FakeSandbox:
                 await self._notice(lambda at: self._started(job, at))
                 await self._work(job, script)
                 await self._spend(script.run_for - (self._ran_for() - begun))
-            await self._notice(lambda at: self._ended(job, script, at))
+            await self._notice(lambda at: self._ended(job.id, at))
         except Exception:
             self.die(70)  # a function of the script failed: `close` raises it
             raise
@@ -293,9 +304,10 @@ class FakeSandbox:
     def _started(self, job: Job, at: float) -> JobStarted:
         return JobStarted(offset=self.produced, size=NOTICE, job=job.id, pid=job.id + 1, at=at)
 
-    def _ended(self, job: Job, script: FakeJob, at: float) -> JobEnded:
-        self.jobs[job.id] = script.code
-        return JobEnded(offset=self.produced, size=NOTICE, job=job.id, code=script.code, reason=script.reason, at=at)
+    def _ended(self, job: int, at: float) -> JobEnded:
+        script = self._scripts[job]
+        self.jobs[job] = script.code
+        return JobEnded(offset=self.produced, size=NOTICE, job=job, code=script.code, reason=script.reason, at=at)
 
     async def _room(self, size: int) -> None:
         """Until the sandbox runs and `size` more bytes fit into the window."""

@@ -122,7 +122,8 @@ def receipt_line(receipt: Json) -> str:
     if receipt["dead_ms"] is None:
         proof = f"NOT PROVEN DEAD YET {receipt['failure']}".rstrip()
     else:
-        proof = f"acted after {receipt['acted_ms']:.0f} ms, verified dead after {receipt['dead_ms']:.0f} ms"
+        acted = "" if receipt["acted_ms"] is None else f"acted after {receipt['acted_ms']:.0f} ms, "
+        proof = f"{acted}verified dead after {receipt['dead_ms']:.0f} ms"
     before = "" if receipt["changed"] else " (it had ended or was being stopped already)"
     return f"run {receipt['run']}: received, {proof}{before}"
 

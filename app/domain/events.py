@@ -159,7 +159,7 @@ class StopRequested:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopVerified:
     receipt: int
-    acted_ms: float
+    acted_ms: float | None  #: None: the server that acted was killed before it could say
     dead_ms: float
 
 

@@ -28,6 +28,7 @@ class RunLimits:
     pids: int = 256
     disk_bytes: int = 128 * MIB  #: the agent's home; lies in memory, as /tmp does: at most about a third of it
     output_bytes: int = 64 * MIB  #: what the agent may print
+    idle_seconds: int = 0  #: no output and next to no CPU time for so long in one go; 0: as long as it likes
 
 
 #: field -> (lowest, highest) accepted; a typing error should not take a host down
@@ -39,6 +40,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "pids": (16, 16384),
     "disk_bytes": (1 * MIB, 64 * 1024 * MIB),
     "output_bytes": (1024, 64 * 1024 * MIB),
+    "idle_seconds": (0, 7 * 24 * 3600),
 }
 
 
@@ -79,6 +81,8 @@ def parse_limits(values: Mapping[str, object], *, base: RunLimits | None = None,
 
 def _shown(name: str, value: float) -> str:
     """A bound as a person would write it."""
+    if value == 0:
+        return "0"
     units = _TIMES if name.endswith("_seconds") else _UNITS if name.endswith("_bytes") else {"": 1}
     unit, size = max(((unit, size) for unit, size in units.items() if value % size == 0), key=lambda each: each[1])
     return f"{value / size:g}{unit if size > 1 else ''}"

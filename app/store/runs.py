@@ -10,7 +10,17 @@ from sqlalchemy import select as sql_select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import NotFound
-from app.domain.events import Event, PhaseEntered, RunEnded, RunQueued, Scored, StateChanged, event_to_json
+from app.domain.events import (
+    Event,
+    PhaseEntered,
+    RunEnded,
+    RunFroze,
+    RunQueued,
+    RunThawed,
+    Scored,
+    StateChanged,
+    event_to_json,
+)
 from app.domain.runs import (
     TRANSITIONS,
     Evaluation,
@@ -23,7 +33,7 @@ from app.domain.runs import (
 )
 from app.domain.sandboxes import SandboxFacts
 from app.domain.scores import Score
-from app.store import events, tables
+from app.store import audit, events, tables
 from app.store.database import Database
 from app.store.rows import EVALUATIONS, NARROW_RUNS, RUNS, as_evaluation, as_run, planned_values, request_values
 from app.store.whole import whole
@@ -170,6 +180,34 @@ async def transition(
             return False
         await events.record(connection, run, told, at=at)
         return True
+
+
+@whole
+async def record_freeze(db: Database, run: int, *, actor: str, text: str = "", at: float) -> None:
+    """That its agent stands still: state, event and audit at once. The state only of a run that is running."""
+    async with db.writing() as connection:
+        await _stand(connection, run, RunState.RUNNING, RunState.FROZEN, RunFroze(actor=actor, text=text), at=at)
+        subject = f"run {run}"
+        await audit.record(connection, at=at, actor=actor, action="run.freeze", subject=subject, detail=text)
+
+
+@whole
+async def record_thaw(db: Database, run: int, *, actor: str, at: float) -> None:
+    """That its agent goes on. As `record_freeze`."""
+    async with db.writing() as connection:
+        await _stand(connection, run, RunState.FROZEN, RunState.RUNNING, RunThawed(actor=actor), at=at)
+        await audit.record(connection, at=at, actor=actor, action="run.thaw", subject=f"run {run}")
+
+
+async def _stand(
+    connection: AsyncConnection, run: int, before: RunState, after: RunState, event: RunFroze | RunThawed, *, at: float
+) -> None:
+    table = tables.runs
+    moved = await connection.execute(
+        update(table).where(table.c.id == run, table.c.state == before.value).values(state=after.value)
+    )
+    changed: list[Event] = [StateChanged(before=before.value, after=after.value)] if moved.rowcount else []
+    await events.record(connection, run, [*changed, event], at=at)
 
 
 @whole

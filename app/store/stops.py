@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.errors import NotFound
 from app.domain.events import StopFailed, StopRequested, StopVerified
 from app.domain.stops import Receipt, StopKind, StopReason, StopSource, StopStep
-from app.store import events, tables
+from app.store import audit, events, tables
 from app.store.database import Database
 from app.store.whole import whole
 
@@ -20,7 +20,7 @@ from app.store.whole import whole
 async def record(
     db: Database, run: int, kind: StopKind, reason: StopReason, *, received_at: float, changed: bool
 ) -> Receipt:
-    """A new receipt, with a StopRequested event. Raises `NotFound`."""
+    """A new receipt, with a StopRequested event and its entry in the audit. Raises `NotFound`."""
     said = {"kind": kind.value, "source": reason.source.value, "actor": reason.actor, "text": reason.text}
     async with db.writing() as connection:
         if await connection.scalar(select(tables.runs.c.id).where(tables.runs.c.id == run)) is None:
@@ -34,16 +34,21 @@ async def record(
         ).one()
         requested = StopRequested(receipt=row.id, path=reason.path, **said)
         await events.record(connection, run, [requested], at=received_at)
+        pressed = reason.text if changed else f"pressed again: {reason.text}".rstrip(": ")
+        await audit.record(
+            connection, at=received_at, actor=reason.actor, action="run.stop", subject=f"run {run}", detail=pressed
+        )
         return _receipt(row)
 
 
 @whole
 async def verified(
-    db: Database, receipt: int, *, acted_ms: float, dead_ms: float, at: float, steps: Sequence[StopStep] = ()
+    db: Database, receipt: int, *, acted_ms: float | None, dead_ms: float, at: float, steps: Sequence[StopStep] = ()
 ) -> Receipt:
     """Sets both marks and the steps, with a StopVerified event. What was set first stays.
 
-    An earlier failure is cleared; its event tells of it. Raises `NotFound`.
+    `acted_ms` is None where it is not known: the server that acted was killed before it could say. An earlier failure
+    is cleared; its event tells of it. Raises `NotFound`.
     """
     async with db.writing() as connection:
         told = [[step.name, step.ms] for step in steps]
@@ -70,6 +75,14 @@ async def failed(db: Database, receipt: int, why: str, *, at: float) -> Receipt:
 async def of_run(db: Database, run: int) -> list[Receipt]:
     """In order of arrival."""
     query = select(tables.receipts).where(tables.receipts.c.run == run).order_by(tables.receipts.c.id)
+    async with db.reading() as connection:
+        return [_receipt(row) for row in await connection.execute(query)]
+
+
+@whole
+async def unproven(db: Database) -> list[Receipt]:
+    """All without the mark of death, in order of arrival."""
+    query = select(tables.receipts).where(tables.receipts.c.dead_ms.is_(None)).order_by(tables.receipts.c.id)
     async with db.reading() as connection:
         return [_receipt(row) for row in await connection.execute(query)]
 

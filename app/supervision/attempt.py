@@ -76,7 +76,7 @@ class Attempt:
             await self._phase(Phase.AGENT)
             watch = Watch(honeytokens=await self._honeytokens())
             async with self.shop.sandbox(self.live, Role.AGENT, setup_image, on_lines=self._on_lines(watch)) as box:
-                ending, collected = await self._agent_phase(box, agent, watch)
+                ending, collected = await self._agent_phase(box, family, agent, watch)
             await self._score(family, setup_image, collected)
         except (CrucibleError, SandboxError, SandboxEnded) as error:
             return Ending(outcome=Outcome.BROKEN, detail=_sentence(error))
@@ -88,7 +88,7 @@ class Attempt:
             family, agent = self._load()
             watch = Watch(honeytokens=await self._honeytokens())
             async with self.shop.opened(self.live, sandbox, on_lines=self._on_lines(watch)) as box:
-                ending, collected = await self._agent_phase(box, agent, watch)
+                ending, collected = await self._agent_phase(box, family, agent, watch)
             await self.shop.end(self.live, sandbox)
             await self._score(family, setup_image_of(self.shop.instance, self.live.id), collected)
         except (CrucibleError, SandboxError, SandboxEnded) as error:
@@ -155,14 +155,19 @@ class Attempt:
 
     # -- agent
 
-    async def _agent_phase(self, box: OpenSandbox, agent: Agent, watch: Watch) -> tuple[Ending, Collected | None]:
+    async def _agent_phase(
+        self, box: OpenSandbox, family: Family, agent: Agent, watch: Watch
+    ) -> tuple[Ending, Collected | None]:
         """The agent's work, to its end or a limit, and what it leaves."""
         self.live.agent_sandbox = box.sandbox
         try:
             ending = await self._watched(box, agent, watch)
-            if ending.outcome is Outcome.LIMIT_EXCEEDED:
+            if ending.outcome is not Outcome.LIMIT_EXCEEDED:
+                return ending, await self._collect(box, watch)
+            manifest = family.manifest_of(self.live.run.task)
+            if manifest is None or not manifest.score_on_usage_limits:
                 return ending, None
-            return ending, await self._collect(box, watch)
+            return ending, await self._collect_at_limit(box, agent, watch)
         except SandboxEnded:
             return await self._ended_by_itself(box), None
         finally:
@@ -296,13 +301,27 @@ class Attempt:
             self.found(finding)
         return collected
 
+    async def _collect_at_limit(self, box: OpenSandbox, agent: Agent, watch: Watch) -> Collected | None:
+        """What a limit left unfinished, where the task wants it scored. None of the agent's works any more by then."""
+        stored = (await runs.get(self.shop.db, self.live.id)).bytes
+        left = max(0, self.live.run.limits.output_bytes - stored)
+        try:
+            job = operations.agent_job(AGENT, agent, env={})
+            await box.cut(job, output_limit=left, within=self.shop.settings.operation_seconds)
+            return await self._collect(box, watch)
+        except (Broken, SandboxEnded) as error:
+            said = f"what the agent left at its limit could not be collected: {_sentence(error)}"
+            await events.append(self.shop.db, self.live.id, Noted(text=said), at=time.time())
+            return None
+
     # -- scoring
 
     async def _score(self, family: Family, setup_image: str, collected: Collected | None) -> None:
         """Score in a fresh sandbox what was collected, and tear down. A failed scoring is a fact, not a broken run."""
         if collected is None:
             nothing = Score(
-                status=ScoreStatus.NOT_SCORED, explanation="a limit ended the run before it could be scored"
+                status=ScoreStatus.NOT_SCORED,
+                explanation="a limit ended the run, and its task scores only what ends by itself",
             )
             await runs.set_score(self.shop.db, self.live.id, nothing, where="", at=time.time())
             return

@@ -33,6 +33,7 @@ class StopRequest:
     reason: StopReason
     received_at: float  #: unix seconds
     begun: float  #: monotonic
+    changed: bool = True  #: False: the run had come to its end already
     acted_ms: float | None = None
     dead_ms: float | None = None
     steps: list[StopStep] = field(default_factory=list)
@@ -52,11 +53,14 @@ class StopRequest:
 
     @property
     def ending(self) -> Ending:
-        outcome = Outcome.EMERGENCY_STOPPED if self.kind is StopKind.EMERGENCY else Outcome.STOPPED
-        who = f"{self.reason.source.value} {self.reason.actor}"
-        return Ending(
-            outcome=outcome, detail=f"stopped by {who}" + (f": {self.reason.text}" if self.reason.text else "")
-        )
+        return stopped(self.kind, self.reason)
+
+
+def stopped(kind: StopKind, reason: StopReason) -> Ending:
+    """The end of a run that was stopped so."""
+    outcome = Outcome.EMERGENCY_STOPPED if kind is StopKind.EMERGENCY else Outcome.STOPPED
+    said = f": {reason.text}" if reason.text else ""
+    return Ending(outcome=outcome, detail=f"stopped by {reason.source.value} {reason.actor}{said}")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +80,7 @@ class LiveRun:
     intake: Intake | None = None  #: of the sandbox that is at work
     lost_bytes: int = 0  #: taken, and not to be stored any more
     abandoned: bool = False  #: a shutdown leaves it to its keeper
+    over: bool = False  #: how it ended is decided, and being recorded
     dead: asyncio.Event = field(default_factory=asyncio.Event)  #: a stop's death is proven
     #: moving a run between running and frozen is one thing at a time; a stop never takes this
     freezing: asyncio.Lock = field(default_factory=asyncio.Lock)

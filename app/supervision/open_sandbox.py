@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import signal
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Self
@@ -73,6 +75,8 @@ class OpenSandbox:
     intake: Intake
     grace_seconds: float
     _relay: Relay | None = None
+    _ended: set[int] = field(default_factory=set)  #: jobs whose end was taken
+    _pieces: deque[Relayed] = field(default_factory=deque)  #: of what came last, those not yet listened to
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     async def __aenter__(self) -> Self:
@@ -140,6 +144,22 @@ class OpenSandbox:
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from group_error
 
+    async def cut(self, job: Job, *, output_limit: int, within: float) -> None:
+        """End a job that may do no more. What it had printed is stored up to `output_limit`; the rest is counted.
+
+        Raises `Broken` when it does not end `within` so many seconds, `SandboxEnded` when the sandbox is gone.
+        """
+        if job.id in self._ended or self._over(job.id):
+            return
+        try:
+            async with asyncio.timeout(within):
+                await self._require().signal(job.id, signal.SIGKILL)
+                await self._listen(job, 0, output_limit, cut_is_error=False)
+        except TimeoutError:
+            raise Broken(f"{job.name} did not end within {within:.0f} s of its limit") from None
+        except SandboxError as error:
+            raise Broken(f"{job.name} could not be ended at its limit: {error}") from error
+
     def _over(self, job: int) -> bool:
         """Whether the job ended before this relay was opened and its end was already taken."""
         state = self._require().state
@@ -165,7 +185,6 @@ class OpenSandbox:
         begun_with = self.intake.bytes_taken
         async with contextlib.aclosing(self._relayed()) as all_relayed:
             async for relayed in all_relayed:
-                await self.intake.room.wait()
                 room = output_limit - (self.intake.bytes_taken - begun_with)
                 match relayed:
                     case OutputChunk(stream=Stream.RESULT):
@@ -183,6 +202,7 @@ class OpenSandbox:
                     case JobStarted():
                         self._take(relayed, keep=False)
                     case JobEnded(job=ended):
+                        self._ended.add(ended)
                         self.intake.flush()
                         self._take(relayed, keep=False)
                         if ended == job.id:
@@ -211,11 +231,15 @@ class OpenSandbox:
         """What the keeper relays, each byte once, over as many connections as it takes."""
         while True:
             try:
-                async for relayed in self._require():
-                    for piece in in_turns(relayed):
-                        yield piece
-                        if piece is not relayed:
+                relay = aiter(self._require())
+                while True:
+                    while self._pieces:
+                        yield self._pieces.popleft()
+                        # Here, and nowhere where what came could be dropped.
+                        await self.intake.room.wait()
+                        if self._pieces:
                             await asyncio.sleep(0)  # Lines are costly, and a stop may be waiting for its turn.
+                    self._pieces.extend(in_turns(await anext(relay)))
             except RelayLost as lost:
                 log.info("run %d: relay lost: %s", self.live.id, lost)
             await self._reconnect()
@@ -234,7 +258,7 @@ class OpenSandbox:
         await self._settle()
         until = time.monotonic() + self.grace_seconds + 10.0
         while True:
-            if await self._ended():
+            if await self._is_over():
                 raise SandboxEnded
             try:
                 await self._connect()
@@ -258,7 +282,7 @@ class OpenSandbox:
             self.recorder.wake()
             await self.intake.settled.wait()
 
-    async def _ended(self) -> bool:
+    async def _is_over(self) -> bool:
         try:
             return not await self.driver.alive(self.sandbox)
         except EngineUnreachable:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from app.domain.errors import CrucibleError
 from app.domain.events import RunAdopted, RunFroze
 from app.domain.runs import LIVE_STATES, Outcome, Phase, Run, RunState
-from app.store import events, output, runs
+from app.domain.stops import Receipt
+from app.store import events, output, runs, stops
 from app.supervision.attempt import Attempt, setup_image_of
-from app.supervision.live_run import Ending, LiveRun
-from app.supervision.stop import StopLane
+from app.supervision.live_run import Ending, LiveRun, stopped
+from app.supervision.stop import StopLane, until_recorded
 from app.supervision.workshop import Workshop
 from sandbox_runner.driver import EngineUnreachable, NotAttested, Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Role
@@ -56,11 +57,27 @@ class Reconciler:
             for sandbox in strays:
                 log.warning("ending a container nobody owns: run %s, %s", sandbox.run, sandbox.role)
                 await self._lane.end_stray(sandbox)
+        for run in {receipt.run for receipt in await stops.unproven(self._shop.db)} - {run.id for run in recorded}:
+            await self.prove_earlier_stops(run)
         return found
+
+    async def prove_earlier_stops(self, run: int) -> None:
+        """Give the receipts of a server before this one their proof. Nothing of the run may be left."""
+        for receipt in await until_recorded(lambda: stops.of_run(self._shop.db, run)):
+            if receipt.dead_ms is None:
+                now = time.time()
+                await until_recorded(lambda receipt=receipt, now=now: self._proven(receipt, now))  # type: ignore[misc]
+
+    async def _proven(self, receipt: Receipt, now: float) -> None:
+        dead_ms = round(max(0.0, now - receipt.received_at) * 1000, 1)
+        await stops.verified(self._shop.db, receipt.id, acted_ms=receipt.acted_ms, dead_ms=dead_ms, at=now)
 
     async def _found(self, run: Run, sandboxes: list[Sandbox]) -> Found:
         live = LiveRun(run=run)
         live.sandboxes.update({sandbox.id: sandbox for sandbox in sandboxes})
+        asked = [receipt for receipt in await stops.of_run(self._shop.db, run.id) if receipt.changed]
+        if asked:  # A stop that was received is carried out, whoever was killed in between.
+            return Found(live=live, agent=None, over=stopped(asked[0].kind, asked[0].reason))
         agent = next((each for each in sandboxes if each.role == Role.AGENT.value), None)
         at_work = run.phase is Phase.AGENT and run.state in {RunState.RUNNING, RunState.FROZEN}
         if at_work and agent is not None and await self._alive(agent):
@@ -72,14 +89,33 @@ class Reconciler:
             except SandboxGone:
                 return Found(live=live, agent=None, over=_what_happened(run, agent))
             live.agent_sandbox = agent
-            if run.state is RunState.FROZEN:
-                live.thawed.clear()  # Its keeper cannot answer; it stays as it is until a person decides.
-                live.frozen_by = await self._frozen_by(run.id)
+            await self._as_it_stands(live, agent)
             where = await output.position(self._shop.db, run.id, agent.id)
             adopted = RunAdopted(sandbox=agent.id, resumed_at=where.offset)
             await events.append(self._shop.db, run.id, adopted, at=time.time())
             return Found(live=live, agent=agent, over=None)
         return Found(live=live, agent=None, over=_what_happened(run, agent))
+
+    async def _as_it_stands(self, live: LiveRun, agent: Sandbox) -> None:
+        """What is frozen stays so until a person decides; the record, which may lack the last press, is made true."""
+        recorded = live.run.state is RunState.FROZEN
+        try:
+            frozen = await self._shop.driver.frozen(agent)
+            if recorded and not frozen:
+                await self._shop.driver.freeze(agent)
+                frozen = True
+        except SandboxError as error:
+            log.error("run %d: could not be frozen as it was: %s", live.id, error)
+            frozen = False
+        by = await self._frozen_by(live.id) if recorded else "server"
+        if frozen and not recorded:
+            text = "found standing still after a restart"
+            await runs.record_freeze(self._shop.db, live.id, actor=by, text=text, at=time.time())
+        elif recorded and not frozen:
+            await runs.record_thaw(self._shop.db, live.id, actor="server", at=time.time())
+        if frozen:
+            live.thawed.clear()
+            live.frozen_by = by
 
     async def _frozen_by(self, run: int) -> str:
         told = await events.read(self._shop.db, run, limit=100_000)

@@ -165,7 +165,12 @@ class StopLane:
         try:
             request.receipt = await until_recorded(
                 lambda: stops.record(
-                    self._db, live.id, request.kind, request.reason, received_at=request.received_at, changed=True
+                    self._db,
+                    live.id,
+                    request.kind,
+                    request.reason,
+                    received_at=request.received_at,
+                    changed=request.changed,
                 )
             )
         finally:

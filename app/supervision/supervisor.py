@@ -10,7 +10,7 @@ import time
 from typing import Self
 
 from app.domain.errors import Conflict, CrucibleError
-from app.domain.events import OutputLost, RunFroze, RunThawed
+from app.domain.events import OutputLost
 from app.domain.runs import Evaluation, EvaluationRequest, Outcome, PlannedRun, Run, RunState
 from app.domain.stops import Receipt, StopKind, StopReason, StopSource
 from app.settings import Settings
@@ -227,7 +227,7 @@ class Supervisor:
             return await self._stop_not_live(run, kind, reason, received_at, begun)
         if live.stop is not None:
             return await self._stop_again(live, kind, reason, received_at, begun, wait)
-        request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun)
+        request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun, changed=not live.over)
         live.stop = request
         if len(self._shop.lives) <= WITNESSED:
             request.witnessed.update({name: self._shop.driver.last_look(box) for name, box in live.sandboxes.items()})
@@ -236,7 +236,6 @@ class Supervisor:
         ending = self._group.create_task(self._lane.end(live, request), name=f"run {run}: stop")
         self._stops.add(ending)
         ending.add_done_callback(self._stops.discard)
-        self._audit_later("run.stop", reason, f"run {run}")
         if wait:
             await live.dead.wait()
         with contextlib.suppress(TimeoutError):
@@ -267,7 +266,6 @@ class Supervisor:
         receipt = await stops.verified(
             self._db, receipt.id, acted_ms=round(acted, 1), dead_ms=round(elapsed, 1), at=time.time()
         )
-        self._audit_later("run.stop", reason, f"run {run}")
         self.doorbell.ring(run)
         self._queue_changed()
         return receipt
@@ -427,12 +425,7 @@ class Supervisor:
                 raise Conflict(f"run {run} could not be frozen: {error}") from error
             live.thawed.clear()
             live.frozen_by = actor
-            await self._record_move(run, RunState.RUNNING, RunState.FROZEN, RunFroze(actor=actor, text=text))
-            await until_recorded(
-                lambda: audit.append(
-                    self._db, at=time.time(), actor=actor, action="run.freeze", subject=f"run {run}", detail=text
-                )
-            )
+            await until_recorded(lambda: runs.record_freeze(self._db, run, actor=actor, text=text, at=time.time()))
         self.doorbell.ring(run)
 
     async def thaw(self, run: int, *, actor: str, frozen_by: str | None = None) -> None:
@@ -449,16 +442,8 @@ class Supervisor:
                 raise Conflict(f"run {run} could not be thawed: {error}") from error
             live.thawed.set()
             live.frozen_by = ""
-            await self._record_move(run, RunState.FROZEN, RunState.RUNNING, RunThawed(actor=actor))
-            await until_recorded(
-                lambda: audit.append(self._db, at=time.time(), actor=actor, action="run.thaw", subject=f"run {run}")
-            )
+            await until_recorded(lambda: runs.record_thaw(self._db, run, actor=actor, at=time.time()))
         self.doorbell.ring(run)
-
-    async def _record_move(self, run: int, before: RunState, after: RunState, event: RunFroze | RunThawed) -> None:
-        """What was done to a run reaches its record, also on a disk that is full for a while."""
-        await until_recorded(lambda: runs.transition(self._db, run, before, after, at=time.time()))
-        await until_recorded(lambda: events.append(self._db, run, event, at=time.time()))
 
     # -- the queue
 
@@ -496,7 +481,10 @@ class Supervisor:
             ending = await self._play(live, adopt)
             if ending is None:
                 return
+            live.over = True  # A stop from here on ends what is left of it, and changes nothing of how it ended.
             await self._clean(live)
+            if adopt is not None:
+                await self._reconciler.prove_earlier_stops(live.id)
             await self._record_end(live, ending)
         finally:
             live.ended.set()
@@ -631,6 +619,6 @@ def _receipt_of(run: int, request: StopRequest) -> Receipt:
         received_at=request.received_at,
         acted_ms=None,
         dead_ms=None,
-        changed=True,
+        changed=request.changed,
     )
     return dataclasses.replace(recorded, acted_ms=request.acted_ms, dead_ms=request.dead_ms, steps=tuple(request.steps))

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 FAST, SLOW = 0.1, 1.0
 #: A reading that took longer than this was a call to the engine.
 CHEAP = 0.02
+#: What is called idle: less than so many cores busy over so many seconds. A keeper that waits works a little too.
+IDLE_CPUS, IDLE_WINDOW = 0.02, 1.0
 #: Seconds between two events about one count that goes on rising: a fork bomb is refused a million times a minute.
 TELL_AGAIN = 10.0
 
@@ -39,6 +41,33 @@ class WallClock:
             self.used += now - self._last
         self._last = now
         return self.used
+
+
+class IdleClock:
+    """Seconds in one go in which a run printed nothing and worked next to nothing. Monotonic.
+
+    Looked at in windows of a second. Its keeper works a little all the while, so that no CPU time at all is never read.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.idle = 0.0
+        self._since = now
+        self._cpu: float | None = None
+        self._printed = -1
+
+    def tick(self, now: float, *, frozen: bool, printed: int, cpu_seconds: float | None) -> float:
+        """`printed`: bytes so far; `cpu_seconds`: so far, None when nobody could say, which is no sign of idleness."""
+        window = now - self._since
+        if window < IDLE_WINDOW:
+            return self.idle
+        known = cpu_seconds is not None and self._cpu is not None
+        busy = not known or cpu_seconds - self._cpu > IDLE_CPUS * window  # type: ignore[operator]
+        if busy or printed != self._printed:
+            self.idle = 0.0
+        elif not frozen:
+            self.idle += window
+        self._since, self._cpu, self._printed = now, cpu_seconds, printed
+        return self.idle
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,6 +162,7 @@ async def watch_usage(
     seq = last_points[-1].seq if last_points else 0
     fold: Fold | None = None
     refusals = await _told(shop, live)
+    idle = IdleClock(time.monotonic())
     pause = FAST
     while True:
         begun = time.monotonic()
@@ -143,7 +173,13 @@ async def watch_usage(
         except SandboxError:
             reading = None  # The engine is away; the wall clock goes on.
         pause = FAST if time.monotonic() - begun < CHEAP else SLOW
-        reached = _reached(live, clock.tick(frozen=live.frozen), reading)
+        stood = idle.tick(
+            time.monotonic(),
+            frozen=live.frozen,
+            printed=live.intake.bytes_taken if live.intake is not None else 0,
+            cpu_seconds=None if reading is None else reading.cpu_seconds,
+        )
+        reached = _reached(live, clock.tick(frozen=live.frozen), stood, reading)
         if reached is not None:
             on_limit(reached)
             return
@@ -185,10 +221,12 @@ async def _told(shop: Workshop, live: LiveRun) -> Refusals:
     return told
 
 
-def _reached(live: LiveRun, wall: float, reading: Usage | None) -> LimitReached | None:
+def _reached(live: LiveRun, wall: float, idle: float, reading: Usage | None) -> LimitReached | None:
     limits = live.run.limits
     if wall > limits.wall_seconds:
         return LimitReached(limit="wall_seconds", allowed=limits.wall_seconds, used=round(wall, 1))
     if reading is not None and reading.cpu_seconds > limits.cpu_seconds:
         return LimitReached(limit="cpu_seconds", allowed=limits.cpu_seconds, used=round(reading.cpu_seconds, 1))
+    if limits.idle_seconds and idle >= limits.idle_seconds:
+        return LimitReached(limit="idle_seconds", allowed=limits.idle_seconds, used=round(idle, 1))
     return None

@@ -188,7 +188,7 @@ class RuntimeOption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitView:
-    name: str  #: field of RunLimits: wall_seconds, cpu_seconds, memory_bytes, cpus, pids, disk_bytes, output_bytes
+    name: str  #: field of RunLimits
     label: str  #: "Wall time"
     allowed: str  #: "10 m 00 s"
     used: str  #: "1 m 04 s", "" when it is not measured

@@ -89,8 +89,11 @@ LINK = re.compile(r"/welcome/\S+")
 class Servers:
     """Servers over one data folder, one after another."""
 
-    def __init__(self, folder: Path, *, grace: int = GRACE) -> None:
+    def __init__(self, folder: Path, *, grace: int = GRACE, engine: str = "", **settings: str) -> None:
+        """`engine`: its address, where it is not the one of all tests. `settings`: more of them, by variable."""
         self.grace = grace
+        self.engine = engine
+        self.settings = settings
         self.data = folder / "data"
         self.suites = folder / "suites"
         for path, text in {
@@ -114,6 +117,8 @@ class Servers:
             "CRUCIBLE_PORT": "0",
             "CRUCIBLE_SLOTS": str(RUNS),
             "CRUCIBLE_GRACE_SECONDS": str(self.grace),
+            "CRUCIBLE_DOCKER_HOST": self.engine,
+            **self.settings,
         }
         with self.log.open("ab") as output:
             crucible = str(Path(sys.executable).parent / "crucible")
@@ -166,7 +171,8 @@ class Servers:
 
     def containers(self, *, alive: bool) -> list[str]:
         instance = (self.data / "instance").read_text().strip()
-        argv = ["docker", "ps", "--quiet", "--filter", f"label=crucible.instance={instance}"]
+        host = ["--host", self.engine] if self.engine else []
+        argv = ["docker", *host, "ps", "--quiet", "--filter", f"label=crucible.instance={instance}"]
         argv += [] if alive else ["--all"]
         return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout.split()
 

@@ -29,6 +29,7 @@ _LABELS = {
     "pids": ("Processes", "Processes and threads at once."),
     "disk_bytes": ("Disk", "Bytes, or 128m. The agent's home."),
     "output_bytes": ("Output", "Bytes, or 64m. What it may print."),
+    "idle_seconds": ("Idle time", "Seconds, or 5m. No output and no CPU time; 0: never."),
 }
 
 
@@ -93,5 +94,9 @@ def _limit(name: str, default: float) -> LimitField:
     if name.endswith("_bytes"):
         text = bytes_text(default)
     else:
-        text = duration_text(default) if name.endswith("_seconds") else f"{default:g}"
+        text = _time(default) if name.endswith("_seconds") else f"{default:g}"
     return LimitField(name=name, label=label, default=text, hint=hint)
+
+
+def _time(seconds: float) -> str:
+    return duration_text(seconds) if seconds else "never"

@@ -143,7 +143,8 @@ def _stop_sentence(
             why = f": {event.text}" if event.text else ""
             return f"{event.kind} asked by {event.source} {event.actor} ({event.path}){why}", "stop"
         case e.StopVerified():
-            return f"Verified dead: acted after {event.acted_ms:.0f} ms, dead after {event.dead_ms:.0f} ms", "stop"
+            acted = "" if event.acted_ms is None else f"acted after {event.acted_ms:.0f} ms, "
+            return f"Verified dead: {acted}dead after {event.dead_ms:.0f} ms", "stop"
         case e.StopFailed():
             return f"Stop not proven yet: {event.why}", "bad"
         case e.RunFroze():

@@ -110,6 +110,13 @@ def limits_of(run: Run, peak: UsagePoint | None, *, now: float) -> tuple[LimitVi
         _limit("pids", "Processes, peak", limits.pids, pids, lambda value: f"{value:.0f}"),
         _limit("disk_bytes", "Disk", limits.disk_bytes, None, bytes_text),
         _limit("output_bytes", "Output", limits.output_bytes, run.bytes, bytes_text),
+        _limit(
+            "idle_seconds",
+            "Idle time",
+            limits.idle_seconds,
+            None,
+            lambda value: duration_text(value) if value else "never",
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from app.domain.events import LimitReached, PhaseEntered, RunAdopted
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
-from app.store import events, output, runs
+from app.store import audit, events, output, runs, stops
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeEngine
 from sandbox_runner.fake_script import FakeJob
@@ -175,3 +176,78 @@ async def test_containers_of_no_known_run_are_ended_at_the_start(open_house: Ope
 
 async def _nothing_owned(house: House) -> bool:
     return await house.driver.list_owned() == []
+
+
+OPERATOR = StopReason(source=StopSource.OPERATOR, actor="ada", text="odd", path="web")
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [(StopKind.STOP, Outcome.STOPPED), (StopKind.EMERGENCY, Outcome.EMERGENCY_STOPPED)]
+)
+async def test_a_stop_whose_server_was_killed_is_carried_out_and_proven_by_the_next(
+    open_house: OpenHouse, engine: FakeEngine, kind: StopKind, outcome: Outcome
+) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+        await stops.record(first.db, run.id, kind, OPERATOR, received_at=time.time(), changed=True)
+    async with open_house(endless, engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert (ended.outcome, ended.detail) == (outcome, "stopped by operator ada: odd")
+        (receipt,) = await stops.of_run(second.db, run.id)
+        assert receipt.dead_ms is not None
+        assert receipt.acted_ms is None
+        assert await second.driver.list_owned() == []
+        assert ("ada", "run.stop") in [(each.actor, each.action) for each in await audit.read(second.db)]
+
+
+async def test_the_receipt_of_a_stop_that_changed_nothing_is_proven_by_the_next_server_too(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(knobs(), engine=engine) as first:
+        (run,) = await first.submit()
+        await first.until_ended(run.id)
+        await stops.record(first.db, run.id, StopKind.STOP, OPERATOR, received_at=time.time(), changed=False)
+    async with open_house(knobs(), engine=engine) as second:
+
+        async def proven() -> bool:
+            return all(each.dead_ms is not None for each in await stops.of_run(second.db, run.id))
+
+        await second.until_true(proven)
+
+
+async def test_a_freeze_or_a_thaw_the_server_could_not_record_leaves_no_wrong_record(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True) as first:
+        running, frozen = await first.submit(epochs=2)
+        for run in (running, frozen):
+            await first.until(run.id, lambda found: found.lines >= 1)
+        await first.supervisor.freeze(frozen.id, actor="ada")
+        boxes = {box.run: box for box in await first.driver.list_owned() if box.role == "agent"}
+        await first.driver.freeze(boxes[str(running.id)])
+        await first.driver.thaw(boxes[str(frozen.id)])
+    async with open_house(endless, engine=engine) as second:
+        for run in (running, frozen):
+            await second.until_true(lambda run=run: _adopted(second, run.id))  # type: ignore[misc]
+            assert (await runs.get(second.db, run.id)).state is RunState.FROZEN
+            assert await second.driver.frozen(boxes[str(run.id)])
+
+
+async def test_a_stop_that_comes_while_an_end_is_being_recorded_does_not_claim_it(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    stuck = knobs(jobs={"setup": FakeJob(run_for=math.inf)}, ignore_remove=8)
+    async with open_house(stuck, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until_true(lambda: _asked(engine, "setup"))
+    async with open_house(stuck, engine=engine) as second:
+        await asyncio.sleep(0.3)  # It is being cleaned away: its sandbox will not go for a while.
+        receipt = await second.supervisor.stop(run.id, kind=StopKind.STOP, reason=OPERATOR)
+        ended = await second.until_ended(run.id)
+
+        assert not receipt.changed
+        assert ended.outcome is Outcome.BROKEN
