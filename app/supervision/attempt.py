@@ -303,8 +303,7 @@ class Attempt:
 
     async def _collect_at_limit(self, box: OpenSandbox, agent: Agent, watch: Watch) -> Collected | None:
         """What a limit left unfinished, where the task wants it scored. None of the agent's works any more by then."""
-        stored = (await runs.get(self.shop.db, self.live.id)).bytes
-        left = max(0, self.live.run.limits.output_bytes - stored)
+        left = max(0, self.live.run.limits.output_bytes - box.intake.before - box.intake.bytes_taken)
         try:
             job = operations.agent_job(AGENT, agent, env={})
             await box.cut(job, output_limit=left, within=self.shop.settings.operation_seconds)
