@@ -153,6 +153,11 @@ async def test_there_is_no_way_out(bench: Bench, runtime: str) -> None:
     assert named <= {"127.0.0.1"}  # not the host's
 
 
+async def test_a_sandbox_finds_itself_by_name(bench: Bench) -> None:
+    program = "import os, socket; os.write(3, socket.gethostbyname('localhost').encode())"
+    assert (await bench.only(python(program))).result == "127.0.0.1"
+
+
 @pytest.mark.parametrize("role", [Role.SETUP, Role.SCORING])
 async def test_root_operations_can_do_their_work_and_no_more(bench: Bench, role: Role) -> None:
     code = """
