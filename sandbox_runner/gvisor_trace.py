@@ -215,7 +215,8 @@ class GvisorTrace:
         if connection is not None:
             asyncio.get_running_loop().remove_reader(connection)
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(self._runsc("delete", "--name", _SESSION), WITHIN)
+                async with asyncio.timeout(WITHIN):
+                    await self._runsc("delete", "--name", _SESSION)
             connection.close()
         self._listening.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, True)

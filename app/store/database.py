@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import time
@@ -24,6 +25,9 @@ from app.store.schema import MIGRATIONS, migrate
 READERS = 4
 #: Seconds a statement waits for a lock another process holds (a backup, a stray shell), then `Broken`.
 BUSY_SECONDS = 5.0
+#: Of these, how many those who follow a run take at most, together: there are hundreds of them, and the loop that
+#: serves them is busy. The others are for everybody else.
+FOLLOWERS = 2
 #: Seconds to wait for a free reader before `Broken`.
 POOL_SECONDS = 30.0
 
@@ -60,6 +64,7 @@ class Database:
         self._readers = readers
         # A lock of our own, so that waiting writers queue in order instead of polling the file's lock.
         self._one_writer = asyncio.Lock()
+        self._followers = asyncio.Semaphore(FOLLOWERS)
         #: Held by whoever takes chunks apart in a thread for a reader: all searches together use one core, in turns.
         self.one_scan = asyncio.Lock()
 
@@ -86,14 +91,18 @@ class Database:
         async with engine.connect() as connection, connection.begin():
             yield connection
 
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection for reading; sees one consistent state. Raises `Broken` when it cannot."""
-        return self._reading()
+    def reading(self, *, following: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection for reading; sees one consistent state. Raises `Broken` when it cannot.
+
+        `following`: for a reader that catches up or keeps up, of whom there may be any number. They wait for each
+        other first, in order and as long as it takes, so that they never hold all connections.
+        """
+        return self._reading(self._followers if following else contextlib.nullcontext())
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+    async def _reading(self, lane: AbstractAsyncContextManager[None]) -> AsyncIterator[AsyncConnection]:
         with mapped("the record cannot be read"):
-            async with self._transaction(self._readers) as connection:
+            async with lane, self._transaction(self._readers) as connection:
                 yield connection
 
     def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:

@@ -60,7 +60,7 @@ async def news(db: Database, run: int, since: Standing | None, *, most_lines: in
 
     Raises `NotFound`.
     """
-    async with db.reading() as connection:
+    async with db.reading(following=True) as connection:
         row = (await connection.execute(_STANDING, {"of_run": run})).one_or_none()
         if row is None:
             raise NotFound(f"there is no run {run}")

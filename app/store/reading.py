@@ -34,7 +34,7 @@ async def read(
         return []
     table = tables.output_chunks.c
     here = (table.run == run, table.last_line > after, table.first_line <= after + limit)
-    async with db.reading() as connection:
+    async with db.reading(following=True) as connection:
         last = after + limit
         if most_bytes is not None:
             sizes = select(table.last_line, table.raw_bytes).where(*here).order_by(table.last_line)

@@ -93,7 +93,7 @@ async def read(db: Database, run: int, *, after: int = 0, limit: int = 4000) -> 
     """Points with seq > `after`, in order."""
     table = tables.usage_points
     query = select(table).where(table.c.run == run, table.c.seq > after).order_by(table.c.seq).limit(limit)
-    async with db.reading() as connection:
+    async with db.reading(following=True) as connection:
         return [_point(row) for row in await connection.execute(query)]
 
 

@@ -55,7 +55,9 @@ class EngineWatch:
         while True:
             await self.look()
             try:
-                await asyncio.wait_for(self._look_now.wait(), CALM if self.status.reachable else WORRIED)
+                # Not `wait_for`: on Python 3.11 it can swallow a cancellation, and this would go on for ever.
+                async with asyncio.timeout(CALM if self.status.reachable else WORRIED):
+                    await self._look_now.wait()
             except TimeoutError:
                 continue
             self._look_now.clear()

@@ -9,6 +9,7 @@ output cannot be stored for `patience_seconds` is failed, or left to a guard whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -229,10 +230,10 @@ class Recorder:
     async def run(self) -> None:
         """Write for ever."""
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), IDLE_FLUSH)
-            except TimeoutError:
-                pass
+            # Not `wait_for`: on Python 3.11 it can swallow a cancellation.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_FLUSH):
+                    await self._wake.wait()
             self._wake.clear()
             self._pressing.clear()
             begun = time.monotonic()

@@ -184,7 +184,8 @@ class StopLane:
         if receipt is None:
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(live.ended.wait(), SEAL_WITHIN)
+            async with asyncio.timeout(SEAL_WITHIN):
+                await live.ended.wait()
         data = await until_recorded(lambda: gathered(self._db, self._driver, live, request))
         await until_recorded(
             lambda: evidence.seal(self._db, receipt=receipt.id, run=live.id, data=data, at=time.time())

@@ -239,7 +239,8 @@ class Supervisor:
         if wait:
             await live.dead.wait()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for((request.closed if wait else request.recorded).wait(), RECEIPT_WAIT)
+            async with asyncio.timeout(RECEIPT_WAIT):
+                await (request.closed if wait else request.recorded).wait()
         return _receipt_of(live.id, request)
 
     async def _stop_not_live(

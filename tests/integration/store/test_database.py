@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select, update
 from app.domain.errors import Broken, Unavailable
 from app.domain.runs import RunState
 from app.store import audit, runs, tables
-from app.store.database import Database, sqlite_url
+from app.store.database import FOLLOWERS, Database, sqlite_url
 
 AUDITED = select(func.count()).select_from(tables.audit)
 
@@ -227,3 +227,22 @@ async def test_two_processes_may_open_a_new_folder_at_once(url: str) -> None:
     for process in both:
         _, errors = await asyncio.to_thread(process.communicate, None, 60)
         assert (process.returncode, errors) == (0, b"")
+
+
+async def test_hundreds_that_follow_runs_leave_connections_to_everybody_else(db: Database) -> None:
+    at_it, let_go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def follow() -> None:
+        async with db.reading(following=True):
+            at_it.release()
+            await let_go.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(200):
+            group.create_task(follow())
+        for _ in range(FOLLOWERS):
+            await at_it.acquire()
+        async with asyncio.timeout(10):
+            assert await audit.read(db) == []
+        assert at_it.locked(), "the others wait for each other, and hold nothing"
+        let_go.set()
