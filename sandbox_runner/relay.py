@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
@@ -37,6 +38,9 @@ FEED_AHEAD = 256 * 1024
 #: Nothing that can wait is written while this much is: the sandbox is frozen, and this must not grow for days.
 MAX_BACKLOG = 256 * 1024
 MAX_NOTICE = 8 * 1024
+#: What is not credited: heartbeats, by time, and the news of input that was used up, by the input.
+ALIVES_FREE, ALIVES_A_SECOND = 100, 10.0
+FEDS_FREE, FED_LEAST = 2000, 256
 MAX_REASON = 1000
 
 
@@ -81,6 +85,8 @@ class KeeperRelay:
         self._fed: dict[int, int] = {}  #: job -> bytes of its stdin the keeper has used up
         self._feeding: dict[int, int] = {}  #: job -> bytes of its stdin that were sent
         self._jobs: dict[int, int | None] = {}  #: as in KeeperState
+        self._alives = self._feds = 0  #: of this connection
+        self._opened = time.monotonic()
         self._feed_news = asyncio.Condition()
         self._wire: Wire | None = None
         self._state: KeeperState | None = None
@@ -296,17 +302,32 @@ class KeeperRelay:
                 async with self._feed_news:
                     self._feed_news.notify_all()
         elif frame.kind == Kind.FED:
-            if not self._fed.get(frame.job, 0) <= frame.offset <= self._feeding.get(frame.job, 0):
-                raise BadFrame(f"job {frame.job} has used {frame.offset} bytes that it was not fed")
-            self._fed[frame.job] = frame.offset
-            async with self._feed_news:
-                self._feed_news.notify_all()
+            await self._used_up(frame)
         elif frame.kind == Kind.ALIVE:
+            self._alive()
             self._produced = max(self._produced, min(frame.offset, 2**63))
         elif frame.kind == Kind.FAULT:
             raise BadFrame("the keeper could not follow: " + frame.payload[:MAX_REASON].decode(errors="replace"))
         else:
             raise BadFrame(f"a frame of kind {frame.kind}")
+
+    async def _used_up(self, frame: Frame) -> None:
+        """Each must tell of more than the last, and not in crumbs: what is not credited must be bounded otherwise."""
+        fed = self._feeding.get(frame.job, 0)
+        if not self._fed.get(frame.job, 0) < frame.offset <= fed:
+            raise BadFrame(f"job {frame.job} has used {frame.offset} bytes that it was not fed")
+        self._feds += 1
+        if self._feds > FEDS_FREE + sum(self._feeding.values()) // FED_LEAST:
+            raise BadFrame("its jobs' input is used up in too many crumbs")
+        self._fed[frame.job] = frame.offset
+        async with self._feed_news:
+            self._feed_news.notify_all()
+
+    def _alive(self) -> None:
+        """About one a second is due; a keeper that sends them without end would take the event loop for itself."""
+        self._alives += 1
+        if self._alives > ALIVES_FREE + ALIVES_A_SECOND * (time.monotonic() - self._opened):
+            raise BadFrame("heartbeats without end")
 
     def _relayed(self, frame: Frame) -> Relayed:
         """The frame's meaning, once its place and size are what they must be. Raises `BadFrame`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 NAME = "STOP"
 #: Bytes of the file that are looked at: it may be anybody's.
-MOST = 4096
+MOST = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,16 @@ class StopFile:
     def read(self) -> Latch | None:
         """The latch, or None while there is none. A file that cannot be read is one all the same."""
         try:
-            at = self.path.stat().st_mtime
+            at = self.path.lstat().st_mtime  # A link that leads nowhere is a file STOP too.
         except FileNotFoundError:
             return None
         except OSError:
             return Latch(actor="file", text="STOP cannot be read", at=0.0)
         try:
-            with self.path.open("rb") as file:
-                said = file.read(MOST).decode(errors="replace").strip()
+            # Whatever was put there: a pipe that nobody writes to must not hold the reader up.
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                said = (file.read(MOST) or b"").decode(errors="replace").strip()
         except OSError:
             said = ""
         return _latch(said, at)
@@ -50,8 +52,10 @@ class StopFile:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             return
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"actor": actor[:200], "text": text[:1000]}, file)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            # In few enough bytes that they are read back whole.
+            said = {"actor": actor[:200], "text": text[:1000]}
+            file.write(json.dumps(said, ensure_ascii=False))
 
     def clear(self) -> None:
         """Idempotent. Raises `OSError`."""
@@ -62,5 +66,5 @@ def _latch(said: str, at: float) -> Latch:
     try:
         data = json.loads(said)
         return Latch(actor=str(data["actor"])[:200], text=str(data["text"])[:1000], at=at)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Latch(actor="file", text=said[:1000] or "the file STOP was made", at=at)

@@ -91,7 +91,7 @@ async def _serve(
         answer = await obey(order if isinstance(order, dict) else {})
         writer.write(json.dumps(answer).encode() + b"\n")
         await writer.drain()
-    except (OSError, ValueError, TimeoutError):
+    except (OSError, ValueError, RecursionError, TimeoutError):
         pass  # Whoever asked is gone or says nothing; what was ordered goes on.
     finally:
         writer.close()

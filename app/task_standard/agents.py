@@ -57,4 +57,5 @@ def agent_archive(agent: Agent) -> bytes:
 def _names(place: Path) -> list[str]:
     if not place.is_dir():
         return []
-    return sorted(entry.name for entry in place.iterdir() if entry.is_dir() and entry.name[0] not in "._")
+    names = (entry.name for entry in place.iterdir() if entry.is_dir() and entry.name[0] not in "._")
+    return sorted(name for name in names if name.isprintable())  # What is not could not be asked for.

@@ -15,6 +15,9 @@ from app.domain.errors import Refused
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_FILES = 5000
+#: Files and folders, those that are left out too.
+MAX_ENTRIES = 20_000
+MAX_DEPTH = 64
 _LEFT_OUT = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 
 
@@ -28,13 +31,22 @@ class PackedFile:
 def read_files(folder: Path, *, label: str) -> tuple[PackedFile, ...]:
     """All regular files below `folder`, by path. Raises `Refused` for links, devices and too much; never follows."""
     found: list[PackedFile] = []
-    total = 0
+    total = seen = 0
     for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
         for name in sorted([*folders, *names]):
             full = Path(parent, name)
             path = full.relative_to(folder).as_posix()
             status = full.lstat()
+            seen += 1
+            if path.count("/") >= MAX_DEPTH or seen > MAX_ENTRIES:
+                raise Refused(
+                    f"is deeper than {MAX_DEPTH} folders, or holds more than {MAX_ENTRIES} files and folders",
+                    where=label,
+                    todo="Move what is not needed elsewhere.",
+                )
+            if not _is_text(path):
+                raise Refused("has a name that is not UTF-8", where=f"{label}/{path!a}", todo="Rename it.")
             if stat.S_ISDIR(status.st_mode) or name.endswith(".pyc"):
                 continue
             if stat.S_ISLNK(status.st_mode):
@@ -76,3 +88,11 @@ def pack(files: Iterable[PackedFile]) -> bytes:
 
 def _raise(error: OSError) -> None:
     raise Refused(f"cannot be read: {error.strerror}", where=str(error.filename)) from error
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

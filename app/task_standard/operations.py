@@ -106,9 +106,10 @@ def parse_planted(data: bytes, tokens: Iterable[Honeytoken]) -> tuple[Honeytoken
     """Those of `tokens` that were laid out; variables always are. What the job says beyond that counts for nothing."""
     try:
         answer = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = []
-    said = {path.replace(HOME_COPY, HOME, 1) for path in answer if isinstance(path, str)} if answer else set()
+    paths = answer if isinstance(answer, list) else []
+    said = {path.replace(HOME_COPY, HOME, 1) for path in paths if isinstance(path, str)}
     return tuple(token for token in tokens if token.variable is not None or token.place in said)
 
 

@@ -85,9 +85,19 @@ def parse_score(data: bytes, exit_code: int) -> Score:
         return Score(status=ScoreStatus.MANUAL, explanation="the task leaves the score to a person")
     if kind == "nan":
         return Score(status=ScoreStatus.NOT_A_NUMBER, explanation="the task answered NaN")
-    if kind == "number" and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return Score(status=ScoreStatus.SCORED, value=float(value))
+    if kind == "number" and (number := _finite(value)) is not None:
+        return Score(status=ScoreStatus.SCORED, value=number)
     return Score(status=ScoreStatus.FAILED, explanation="score answered nothing usable")
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON's whole numbers have no end.
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _answer(name: str, data: bytes, exit_code: int) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ class Node:
     def number(self) -> float:
         if isinstance(self.content, bool) or not isinstance(self.content, int | float):
             self.refuse(f"{self._name} must be a number")
+        if not math.isfinite(self.content):
+            self.refuse(f"{self._name} is not finite")
         return float(self.content)
 
     def boolean(self) -> bool:

@@ -101,7 +101,8 @@ async def visitor_by_token(request: WebRequest) -> Visitor | None:
 
 async def visitor_in_a_hurry(request: WebRequest, lookup: Lookup) -> Visitor | None:
     """For stops: whoever was known a moment ago is known; else `lookup`, unless the record does not answer in time."""
-    remembered, secret = request.state["remembered"], _token(request) or _cookie(request)
+    remembered = request.state["remembered"]
+    secret = _token(request) if lookup is visitor_by_token else _cookie(request)
     if (seen := remembered.recall(secret, within=FRESH)) is not None:
         return seen
     looking = asyncio.ensure_future(lookup(request))

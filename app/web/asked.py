@@ -48,7 +48,11 @@ def query_moment(request: WebRequest, name: str) -> float:
 
 
 async def form_of(request: WebRequest) -> FormData:
-    return await request.form(max_files=0, max_fields=500)
+    """Raises `Refused` for a body in an alphabet that Python knows and texts are not written in."""
+    try:
+        return await request.form(max_files=0, max_fields=500)
+    except UnicodeError:
+        raise Refused("is not text", where="body", todo="Send UTF-8.") from None
 
 
 def text_field(form: FormData, name: str, *, limit: int = TEXT) -> str:
@@ -58,7 +62,8 @@ def text_field(form: FormData, name: str, *, limit: int = TEXT) -> str:
         raise Refused("is a file", where=name, todo="Send text.")
     if len(value) > limit:
         raise Refused(f"is {len(value)} characters long", where=name, todo=f"Use at most {limit}.")
-    return value.strip()
+    # A form that names its own alphabet can hold halves of signs, which no text has.
+    return value.encode(errors="replace").decode().strip()
 
 
 async def json_of(request: WebRequest) -> Mapping[str, object]:

@@ -22,6 +22,7 @@ from starlette.routing import Route
 from app.store import accounts
 from app.web.access import Visitor, visitor_by_cookie, visitor_by_token, visitor_in_a_hurry
 from app.web.answers import comes_back_to, error_answer, json_error, stranger, wants_fragment, wants_json
+from app.web.asked import form_of
 from app.web.cross_site import SAFE_METHODS, from_our_pages
 from app.web.parts import Problem
 from app.web.state import AppState, OpenHandler, WebRequest
@@ -102,10 +103,10 @@ async def _token_fits(request: WebRequest, visitor: Visitor) -> bool:
         return True
     sent = request.headers.get("x-csrf-token")
     if sent is None:
-        form = await request.form(max_files=0, max_fields=500)
+        form = await form_of(request)
         field = form.get("csrf")
         sent = field if isinstance(field, str) else ""
-    return secrets.compare_digest(sent.encode(), visitor.csrf.encode())
+    return secrets.compare_digest(sent.encode(errors="replace"), visitor.csrf.encode())
 
 
 async def _stale(request: WebRequest, visitor: Visitor) -> Response:

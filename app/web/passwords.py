@@ -24,6 +24,8 @@ def check_new(password: str, again: str) -> str:
         )
     if len(password) > LONGEST:
         raise Refused("the password is too long", todo=f"Use at most {LONGEST} characters.")
+    if any("\ud800" <= sign <= "\udfff" for sign in password):
+        raise Refused("the password holds half a sign, which no keyboard can type again", todo="Choose another.")
     if password != again:
         raise Refused("the two passwords differ", todo="Type the same one twice.")
     return password
@@ -52,5 +54,5 @@ class Passwords:
     def _matches(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, UnicodeError):
             return False

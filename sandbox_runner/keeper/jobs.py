@@ -180,10 +180,13 @@ def _drop_capabilities() -> None:
 
 
 def _let_open_by_name(pipes: list[int]) -> None:
-    """So that a job of another user may open /dev/stdout; nobody but a pipe's holders can name it."""
+    """So that a job of another user may open /dev/stdout; nobody but a pipe's holders can name it.
+
+    To write only: who could read it could take back what was printed before it is relayed.
+    """
     for pipe in pipes:
         try:
-            os.fchmod(pipe, 0o666)
+            os.fchmod(pipe, 0o222)
         except OSError:  # gVisor's pipes have no such thing
             return
 

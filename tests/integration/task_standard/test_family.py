@@ -168,3 +168,18 @@ def test_names_and_absences_are_told(house: House, tmp_path: Path) -> None:
     assert refusal(house.folder / "families" / "empty").startswith("empty/empty.py: is missing")
     house.write("families/fam/build_steps.json", "[]")
     assert refusal(house.family).startswith("fam/build_steps.json: build steps are not supported yet")
+
+
+def test_a_file_whose_name_is_no_text_is_refused(house: House) -> None:
+    Path(os.fsdecode(os.fsencode(house.family) + b"/\xff.txt")).write_text("")
+    assert "'\\udcff.txt': has a name that is not UTF-8" in refusal(house.family)
+
+
+def test_folders_without_end_are_refused(house: House) -> None:
+    here = os.open(house.family, os.O_RDONLY)
+    for _ in range(100):
+        os.mkdir("a", dir_fd=here)
+        here, above = os.open("a", os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    assert "is deeper than 64 folders" in refusal(house.family)

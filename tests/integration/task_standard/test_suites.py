@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,20 @@ def test_every_agent_that_ships_can_be_packed_and_says_what_it_is(folder: str) -
     assert len(agent_archive(agent)) < 100_000
     first = (Path(agent.folder) / agent.main).read_text()
     assert '"I am the ' in first
+
+
+@pytest.mark.parametrize("score", ["1e400", "-1e999"])
+def test_an_expected_score_is_a_number_that_can_be_written_down(house: House, score: str) -> None:
+    house.write(
+        "endless.yaml", f"title: E\ntasks:\n  - task: fam/1\n    agent: right\n    expect: {{score: {score}}}\n"
+    )
+    with pytest.raises(Refused, match="is not finite"):
+        suites.load_suite(house.folder, "endless")
+
+
+def test_an_agent_whose_name_no_page_can_show_is_not_offered(house: House) -> None:
+    for name in (b"\xff", b"a\nb", b"\x1b[2J"):
+        folder = Path(os.fsdecode(os.fsencode(house.folder) + b"/agents/" + name))
+        folder.mkdir()
+        (folder / "main.py").write_text("")
+    assert {agent.name for agent in suites.list_agents(house.folder)} == {"right", "wrong"}

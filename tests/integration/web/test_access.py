@@ -321,3 +321,24 @@ async def test_the_health_check_on_this_machine_answers_whatever_the_public_name
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/healthz", headers={"Host": "crucible.example"})).status_code == 200
         assert (await client.get("/healthz", headers={"Host": "evil.example"})).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "charset", ["undefined", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "utf-16"]
+)
+async def test_a_form_in_a_strange_alphabet_is_no_mistake_of_ours(site: Site, charset: str) -> None:
+    parts = {"name": b"\\ud800", "password": b"\\ud800 and more", "csrf": b"\\ud800", "text": b"\xff\\ud800"}
+    body = b"".join(
+        b'--B\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (name.encode(), value)
+        for name, value in parts.items()
+    )
+    headers = {**SAME_ORIGIN, "content-type": f"multipart/form-data; boundary=B; charset={charset}"}
+    for path in ("/sign-in", "/runs/1/stop", "/welcome/x"):
+        for client in (site.stranger, site.browser):
+            assert (await client.post(path, content=body + b"--B--\r\n", headers=headers)).status_code < 500, path
+
+
+async def test_a_token_that_is_none_does_not_let_the_cookie_beside_it_stop(site: Site) -> None:
+    assert (await site.browser.get("/")).status_code == 200  # It is remembered now.
+    headers = {"authorization": "Bearer none", "x-csrf-token": site.csrf}
+    assert (await site.browser.post("/api/v1/stop-all", json={}, headers=headers)).status_code == 401

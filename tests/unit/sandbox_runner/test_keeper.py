@@ -390,3 +390,16 @@ async def test_children_of_a_job_die_with_it() -> None:
     heard = await _run(job(1, "sh", "-c", "sleep 600 & echo $!; sleep 0.1"))
     child = int(_bytes(heard))
     await until(lambda: not _runs(child))
+
+
+async def test_what_a_job_printed_cannot_be_taken_back() -> None:
+    code = """
+import os
+os.write(1, b"a deed\\n")
+try:
+    os.read(os.open("/proc/self/fd/1", os.O_RDONLY | os.O_NONBLOCK), 100)
+except OSError as error:
+    print(type(error).__name__)
+"""
+    if os.getuid() == 0:  # nobody else runs jobs as another user, who does not own the pipe
+        assert _bytes(await _run(job(1, "python3", "-u", "-c", code))) == b"a deed\nPermissionError\n"

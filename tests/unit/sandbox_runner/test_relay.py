@@ -371,3 +371,29 @@ async def test_what_the_keeper_says_it_made_is_known_before_it_arrives_and_never
         wire.play(data(b"x" * 30, 70))
         await anext(aiter(relay))
         assert relay.produced == 100
+
+
+async def test_a_keeper_that_sends_heartbeats_without_end_is_refused() -> None:
+    wire = ScriptedWire()
+    async with opened(wire) as relay:
+        wire.play(*(Frame(Kind.ALIVE, offset=0) for _ in range(5000)))
+        _, error = await heard(relay)
+    assert isinstance(error, RelayRefused)
+    assert "heartbeats without end" in str(error)
+    assert wire.closed
+
+
+@pytest.mark.parametrize(
+    ("offsets", "complaint"), [([1, 1], "was not fed"), ([*range(1, 4000)], "too many crumbs")], ids=["again", "crumbs"]
+)
+async def test_a_keeper_that_tells_of_input_again_and_again_is_refused(offsets: list[int], complaint: str) -> None:
+    wire = ScriptedWire()
+    async with opened(wire) as relay:
+        feeding = asyncio.create_task(relay.feed(1, bytes(4000)))
+        while not wire.said(Kind.FEED):
+            await asyncio.sleep(0)
+        wire.play(*(Frame(Kind.FED, job=1, offset=offset) for offset in offsets))
+        _, error = await heard(relay)
+        await asyncio.gather(feeding, return_exceptions=True)
+    assert isinstance(error, RelayRefused)
+    assert complaint in str(error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.domain import honeytokens
 from app.task_standard import operations
 from app.task_standard.agents import Agent
 from app.task_standard.family import Family
@@ -74,3 +75,9 @@ def test_programs_inside_are_old_pythons_and_the_standard_librarys(job: Job) -> 
     names |= {str(node.module).split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names <= {"__future__", "grp", "importlib", "inspect", "itertools", "json", "math", "os", "shutil", "stat",
                      "sys", "tarfile", "traceback", "types", "typing"}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", [b"", b"5", b"true", b"[" * 5000, b'"abc"', b'{"a": 1}', b"[1, null, [2]]", b"\xff"])
+def test_whatever_is_said_of_honeytokens_is_read_or_counts_for_nothing(answer: bytes) -> None:
+    tokens = honeytokens.fresh(bytes(range(128)))
+    assert operations.parse_planted(answer, tokens) == tuple(token for token in tokens if token.variable is not None)

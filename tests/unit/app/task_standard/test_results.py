@@ -138,3 +138,9 @@ def test_a_second_machine_and_secrets_are_refused_by_name() -> None:
         require_supported(family(), "t", TaskSetup(instructions="", aux_vm=True))
     with pytest.raises(Refused, match="API_KEY, OTHER"):
         require_supported(family(), "t", TaskSetup(instructions="", required_environment=("API_KEY", "OTHER")))
+
+
+@pytest.mark.parametrize("digits", [400, 4000, 5000])
+def test_a_score_beyond_all_numbers_is_a_failed_scoring(digits: int) -> None:
+    score = parse_score(b'{"ok":{"kind":"number","value":1' + b"0" * digits + b"}}", 0)
+    assert score.status is ScoreStatus.FAILED
