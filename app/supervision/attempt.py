@@ -263,18 +263,20 @@ class Attempt:
 
     async def _ended_by_itself(self, box: OpenSandbox) -> Ending:
         """The sandbox is gone and nobody here ended it: say what the engine knows."""
+        away = "the container engine had gone away, and when it came back " if box.engine_away else ""
         try:
             ended = await self.shop.driver.wait(box.sandbox)
         except SandboxGone:
-            removed = "its sandbox was removed by somebody else, for example by kill-all"
-            return Ending(outcome=Outcome.LOST, detail=removed)
+            by = "its sandbox was gone" if away else "its sandbox was removed by somebody else, for example by kill-all"
+            return Ending(outcome=Outcome.LOST, detail=f"{away}{by}")
         except SandboxError as error:
             return Ending(outcome=Outcome.LOST, detail=f"the sandbox disappeared: {_sentence(error)}")
         if ended.sandbox_crashed:
             return await self._crashed(box, ended)
         if ended.out_of_memory:
             return Ending(outcome=Outcome.LIMIT_EXCEEDED, detail="memory_bytes: the kernel ended the whole sandbox")
-        return Ending(outcome=Outcome.LOST, detail=f"the sandbox ended without us, exit code {ended.code}")
+        how = "the sandbox had ended" if away else "the sandbox ended without us"
+        return Ending(outcome=Outcome.LOST, detail=f"{away}{how}, exit code {ended.code}")
 
     async def _crashed(self, box: OpenSandbox, ended: Exit) -> Ending:
         """Not the agent's end, and so no failure of its: the kernel below it fell over."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from app.domain.errors import Unavailable
 
+#: Changes with every start of the machine.
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 #: Held by the server of a folder for as long as it lives.
 LOCK = "server.lock"
 
@@ -37,3 +39,14 @@ def _instance(file: Path) -> str:
     if not file.exists():
         file.write_text(secrets.token_hex(6) + "\n")
     return file.read_text().strip()
+
+
+def started_anew(folder: Path) -> bool:
+    """Whether the machine was started since a server of this folder asked last. Not where nobody can tell."""
+    try:
+        boot, told = BOOT.read_text().strip(), folder / "boot"
+        before = told.read_text().strip() if told.exists() else boot
+        told.write_text(boot + "\n")
+    except OSError:
+        return False
+    return boot != before

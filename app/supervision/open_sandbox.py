@@ -74,6 +74,7 @@ class OpenSandbox:
     db: Database
     intake: Intake
     grace_seconds: float
+    engine_away: bool = False  #: the engine did not answer for a while, with the relay gone
     _relay: Relay | None = None
     _ended: set[int] = field(default_factory=set)  #: jobs whose end was taken
     _pieces: deque[Relayed] = field(default_factory=deque)  #: of what came last, those not yet listened to
@@ -265,6 +266,7 @@ class OpenSandbox:
             except SandboxGone:
                 raise SandboxEnded from None
             except SandboxError as error:
+                self.engine_away = self.engine_away or isinstance(error, EngineUnreachable)
                 if time.monotonic() > until:
                     raise SandboxEnded from error
                 await asyncio.sleep(0.5)
@@ -286,6 +288,7 @@ class OpenSandbox:
         try:
             return not await self.driver.alive(self.sandbox)
         except EngineUnreachable:
+            self.engine_away = True
             return False
         except SandboxError:
             return True

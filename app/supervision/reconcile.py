@@ -14,6 +14,7 @@ from app.domain.runs import LIVE_STATES, Outcome, Phase, Run, RunState
 from app.domain.stops import Receipt
 from app.store import events, output, runs, stops
 from app.supervision.attempt import Attempt, setup_image_of
+from app.supervision.data_folder import started_anew
 from app.supervision.live_run import Ending, LiveRun, stopped
 from app.supervision.stop import StopLane, until_recorded
 from app.supervision.workshop import Workshop
@@ -44,9 +45,11 @@ class Reconciler:
     def __init__(self, shop: Workshop, lane: StopLane) -> None:
         self._shop = shop
         self._lane = lane
+        self._started_anew = False  #: the machine was, since the last server
 
     async def at_start(self) -> list[Found]:
         """Every run the record calls live, with what the engine still has of it. What nobody needs is ended here."""
+        self._started_anew = self._started_anew or started_anew(self._shop.settings.data)
         owned: dict[int, list[Sandbox]] = {}
         for sandbox in await self._shop.driver.list_owned(self._shop.instance):
             owned.setdefault(int(sandbox.run) if sandbox.run.isdigit() else 0, []).append(sandbox)
@@ -87,14 +90,14 @@ class Reconciler:
                 await self._shop.refused(live, agent.role, error)
                 return Found(live=live, agent=None, over=Ending(outcome=Outcome.BROKEN, detail=str(error)))
             except SandboxGone:
-                return Found(live=live, agent=None, over=_what_happened(run, agent))
+                return Found(live=live, agent=None, over=_what_happened(run, agent, started_anew=self._started_anew))
             live.agent_sandbox = agent
             await self._as_it_stands(live, agent)
             where = await output.position(self._shop.db, run.id, agent.id)
             adopted = RunAdopted(sandbox=agent.id, resumed_at=where.offset)
             await events.append(self._shop.db, run.id, adopted, at=time.time())
             return Found(live=live, agent=agent, over=None)
-        return Found(live=live, agent=None, over=_what_happened(run, agent))
+        return Found(live=live, agent=None, over=_what_happened(run, agent, started_anew=self._started_anew))
 
     async def _as_it_stands(self, live: LiveRun, agent: Sandbox) -> None:
         """What is frozen stays so until a person decides; the record, which may lack the last press, is made true."""
@@ -156,14 +159,17 @@ class Reconciler:
                 log.warning("could not reconcile: %s", error)
 
 
-def _what_happened(run: Run, agent: Sandbox | None) -> Ending:
+def _what_happened(run: Run, agent: Sandbox | None, *, started_anew: bool) -> Ending:
     if run.state is RunState.STOPPING:
         return Ending(outcome=Outcome.STOPPED, detail="the server ended while it was being stopped")
+    if run.phase is Phase.AGENT and started_anew:
+        return Ending(outcome=Outcome.LOST, detail="the machine was started anew, and its sandbox ended with that")
     if run.phase is Phase.AGENT:
         kept = "its sandbox had ended" if agent is not None else "its sandbox was gone"
         return Ending(outcome=Outcome.LOST, detail=f"the server was away for longer than the grace; {kept}")
     phase = run.phase.value if run.phase is not None else "start"
-    return Ending(outcome=Outcome.BROKEN, detail=f"the server ended during its {phase}; run it again")
+    what = "the machine was started anew" if started_anew else "the server ended"
+    return Ending(outcome=Outcome.BROKEN, detail=f"{what} during its {phase}; run it again")
 
 
 async def _over(ending: Ending | None) -> Ending:

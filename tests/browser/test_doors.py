@@ -71,6 +71,10 @@ def test_a_page_whose_session_ended_says_so_and_stop_leads_back(open_page: Open,
     expect(page.locator(".notice-stop")).to_contain_text("Press STOP again")
     assert api.run(run)["state"] == "running"
 
+    page.click(".stop-large")
+    expect(page.locator(".receipt .marks li.done")).to_have_count(3)
+    assert api.run(run)["outcome"] == "stopped"
+
 
 def test_when_the_engine_is_away_every_page_says_so_and_runs_wait(browser: Browser, tmp_path: Path) -> None:
     server = start_server(tmp_path, CRUCIBLE_DOCKER_HOST=f"unix://{tmp_path}/nobody.sock")

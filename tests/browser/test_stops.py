@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import PATIENCE, Api, Open
 from tests.browser.served import Server
+from tests.browser.test_one_stream import ALONE
 
 expect.set_options(timeout=PATIENCE)
 
@@ -41,6 +44,51 @@ def test_a_run_is_stopped_without_javascript(open_page: Open, server: Server, ap
 
     page.click("button:has-text('Drill')")
     expect(page.locator(".receipt")).to_contain_text("Reason: Drill")
+
+
+#: Whether a STOP looks as it does on a page that is up to date: nothing it lies in is paler.
+UNFADED = """button => {
+  for (let each = button; each; each = each.parentElement) {
+    const { opacity, filter } = getComputedStyle(each);
+    if (opacity !== "1" || filter !== "none") return each.outerHTML.slice(0, 80);
+  }
+  return "";
+}"""
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/{run}"])
+def test_with_a_stream_that_says_nothing_the_page_fades_and_stop_neither_fades_nor_fails(
+    open_page: Open, server: Server, api: Api, path: str
+) -> None:
+    run = api.start("chatter")
+    page = open_page("/health")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+    version = page.evaluate("document.body.dataset.version")
+    page.add_init_script(ALONE)
+
+    asked: list[Route] = []
+
+    def dead(route: Route) -> None:
+        """It greets once, and is silent to whoever asks again."""
+        asked.append(route)
+        if len(asked) == 1:
+            hello = {"server": "1", "version": version, "now": time.time(), "stream": ""}
+            body = f"event: hello\nretry: 1000\ndata: {json.dumps(hello)}\n\n"
+            route.fulfill(content_type="text/event-stream", body=body)
+
+    page.route("/stream*", dead)
+    page.goto(path.format(run=run))
+    expect(page.locator("html")).to_have_attribute("data-age", re.compile("old|stale"))
+    stop = page.locator(f"main [data-stop='{run}']").first
+    assert stop.evaluate(UNFADED) == ""
+    mark = page.locator("main .mark").first
+    assert mark.evaluate(UNFADED) != ""
+
+    stop.click()
+    expect(page.locator("#say")).to_contain_text(f"Stop of run {run} received")
+    page.unroute("/stream*")
+    page.goto(f"/runs/{run}")
+    assert_proven_dead(page, server)
 
 
 def test_the_keyboard_alone_finds_and_stops_a_run(open_page: Open, server: Server, api: Api) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+import tempfile
 from asyncio import StreamReader
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -19,6 +21,7 @@ from sandbox_runner.docker_driver import DockerDriver
 from sandbox_runner.driver import JobEnded, OutputChunk, Relay, Relayed, Sandbox, Stream, end_of
 from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Job, Role, SandboxSpec
+from tests.docker.engine import Engine
 
 IMAGE = "crucible-base:current"
 #: Seconds after which a thing that should have come is missed; nothing that is measured.
@@ -127,6 +130,18 @@ def engine() -> Iterator[docker.APIClient]:
     client = docker.APIClient(**docker.utils.kwargs_from_env(), version="auto")
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def own_engine() -> Iterator[Engine]:
+    """An engine that a test may kill, and starts again."""
+    engine = Engine(Path(tempfile.mkdtemp(prefix="crucible-engine-")))
+    engine.start()
+    try:
+        engine.bring_image()
+        yield engine
+    finally:
+        engine.end()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -64,6 +64,28 @@ class Engine:
         below.unlink(missing_ok=True)
         (self.folder / "pid").unlink(missing_ok=True)
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def reboot(self) -> None:
+        """As far as a test can: nothing runs any more, and what lies in memory is gone. It does not start again."""
+        self.kill()
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if f"{self.folder}/exec".encode() not in Path(f"/proc/{name}/cmdline").read_bytes():
+                    continue
+                for child in _children(int(name)):
+                    os.kill(child, signal.SIGKILL)
+                os.kill(int(name), signal.SIGKILL)
+        self._unmount("exec")
+        shutil.rmtree(self.folder / "exec", ignore_errors=True)
+
+    def _unmount(self, below: str) -> None:
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in sorted((each for each in mounts if each.startswith(f"{self.folder / below}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", mount], check=False, timeout=30)
+
     def end(self) -> None:
         """In good order, and its folder away."""
         if self._process is not None and self._process.poll() is None:
@@ -72,9 +94,7 @@ class Engine:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
-        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        for mount in sorted((each for each in mounts if each.startswith(f"{self.folder}/")), reverse=True):
-            subprocess.run(["umount", "--lazy", mount], check=False, timeout=30)
+        self._unmount("")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def containers(self, *filters: str) -> list[str]:
@@ -90,3 +110,7 @@ class Engine:
         return subprocess.run(
             ["docker", "--host", self.address, *words], capture_output=True, text=True, check=False, timeout=60
         )
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

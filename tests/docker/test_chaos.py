@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import random
+import re
 import secrets
 import signal
 import sqlite3
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -32,18 +32,18 @@ from tests.docker.test_warden import wardens
 AT_WORK = 10
 #: What may happen, and how often beside the others.
 ACTS = {
-    "kill server": 3,
+    "kill server": 6,
     "kill server for longer than the grace": 1,
     "shut server down": 1,
-    "kill warden": 2,
-    "kill engine": 2,
+    "kill warden": 6,
+    "kill engine": 3,
     "kill engine and server": 1,
-    "kill run": 3,
-    "stop run": 4,
-    "stop run and kill server": 3,
-    "freeze run": 3,
-    "freeze run and kill server": 2,
-    "thaw run": 3,
+    "kill run": 6,
+    "stop run": 8,
+    "stop run and kill server": 4,
+    "freeze run": 8,
+    "freeze run and kill server": 3,
+    "thaw run": 8,
 }
 GRACE = 5
 #: Seconds all runs are given to come to their end when nothing is killed any more.
@@ -244,19 +244,8 @@ def describe(run: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def engine() -> Iterator[Engine]:
-    engine = Engine(Path(tempfile.mkdtemp(prefix="crucible-engine-")))
-    engine.start()
-    try:
-        engine.bring_image()
-        yield engine
-    finally:
-        engine.end()
-
-
-@pytest.fixture
-def servers(tmp_path: Path, engine: Engine) -> Iterator[Servers]:
-    servers = Servers(tmp_path, grace=GRACE, engine=engine.address, CRUCIBLE_SLOTS=str(AT_WORK))
+def servers(tmp_path: Path, own_engine: Engine) -> Iterator[Servers]:
+    servers = Servers(tmp_path, grace=GRACE, engine=own_engine.address, CRUCIBLE_SLOTS=str(AT_WORK))
     for path, text in {"agents/chatter/main.py": AGENT, "chaos.yaml": SUITE}.items():
         (servers.suites / path).parent.mkdir(parents=True, exist_ok=True)
         (servers.suites / path).write_text(text)
@@ -269,11 +258,11 @@ def servers(tmp_path: Path, engine: Engine) -> Iterator[Servers]:
 
 @pytest.mark.timeout(1200)
 def test_whatever_is_killed_no_agent_is_left_and_no_record_is_wrong(
-    servers: Servers, engine: Engine, request: pytest.FixtureRequest
+    servers: Servers, own_engine: Engine, request: pytest.FixtureRequest
 ) -> None:
     seconds, seed = request.config.getoption("chaos_seconds"), request.config.getoption("chaos_seed")
     mark = f"chaos-{secrets.token_hex(6)}"
-    chaos, witness = Chaos(servers, engine, mark), Witness(mark)
+    chaos, witness = Chaos(servers, own_engine, mark), Witness(mark)
     witness.start()
     try:
         chaos.play(schedule(seed, seconds))
@@ -300,10 +289,11 @@ def test_whatever_is_killed_no_agent_is_left_and_no_record_is_wrong(
 
 def print_what_became_of(servers: Servers, chaos: Chaos, rest: float) -> None:
     found = servers.ask("GET", "/runs", params={"limit": "1000"}).json()["runs"]
-    outcomes: dict[str, int] = defaultdict(int)
+    ends: dict[str, int] = defaultdict(int)
     for run in found:
-        outcomes[run["outcome"]] += 1
-    print(f"{len(chaos.told)} acts, {len(found)} runs, at rest after {rest:.0f} s: {dict(outcomes)}")
+        ends[f"{run['outcome']}: {re.sub('[0-9a-f]{4,}', '…', run['detail'])}"] += 1
+    print(f"{len(chaos.told)} acts, {len(found)} runs, at rest after {rest:.0f} s")
+    print(*(f"{count:4d} {end}" for end, count in sorted(ends.items())), sep="\n")
 
 
 def each_that_ended_by_itself_is_stored_byte_for_byte(servers: Servers) -> None:
