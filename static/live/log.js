@@ -12,6 +12,7 @@ const BACKLOG = 2_000; // rows that wait for their picture; more than that are n
 const NEAR_END = 24; // px
 const NEAR_EDGE = 600; // px from an edge of the rows at which more are asked for
 const GATHER = 300; // ms between two questions for what a filter wants of new lines
+const AGAIN = 1_000; // ms after which rows that could not be loaded are asked for again
 
 export class Log {
   #pane;
@@ -192,6 +193,7 @@ export class Log {
       this.#pane.tell("marked");
     }
     if (row) this.#bringUp(row);
+    this.#loadOn();
     this.#show();
   }
 
@@ -309,14 +311,25 @@ export class Log {
       const answer = await response.json();
       if (turn !== this.#turn) return false; // something else was asked for meanwhile
       this.#put(kind, answer);
+      this.#loading = null;
+      if (kind !== "window") this.#loadOn(); // of a window nobody has yet said where in it to stand
       return true;
     } catch (error) {
       console.warn("lines:", error);
+      if (turn === this.#turn && kind !== "window") setTimeout(() => this.#loadOn(), AGAIN);
       return false;
     } finally {
       if (turn === this.#turn) this.#loading = null;
       this.#show();
     }
+  }
+
+  /** Rows for an edge that is near: at the edge itself no hand can scroll any more, and nothing else would ask for them. */
+  #loadOn() {
+    if (this.#following) return;
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
+    if (scrollHeight - scrollTop - clientHeight < NEAR_EDGE) this.#more("newer");
+    if (scrollTop < NEAR_EDGE) this.#more("older");
   }
 
   #put(kind, { lines, first, last, total }) {

@@ -55,11 +55,30 @@ def test_the_ribbon_shows_what_is_where_and_scrolls_anywhere(mixed: Page) -> Non
     expect(mixed.locator("#L700")).to_be_in_viewport()
     expect(mixed.locator("#ribbon-said")).to_contain_text(re.compile(r"line 700 · \d\d:\d\d:\d\d"))
     mixed.hover("#log-scroll")
-    for _ in range(30):
-        mixed.mouse.wheel(0, 4000)
-    expect(mixed.locator("#log-follow")).to_have_attribute("aria-pressed", "true")
+    follow = mixed.locator("#log-follow")
+    for _ in range(1_000):
+        if follow.get_attribute("aria-pressed") == "true":
+            break
+        mixed.mouse.wheel(0, 4000)  # A turn at the lowest row, while more are loaded, leads nowhere: as many as it takes.
+        mixed.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    expect(follow).to_have_attribute("aria-pressed", "true")
     numbers = shown_numbers(mixed)
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_rows_that_could_not_be_loaded_come_by_themselves(open_page: Open, api: Api) -> None:
+    page = open_page(f"/runs/{api.start('mixed')}", statuses=(503,))
+    expect(page.locator("#L3001")).to_be_attached()
+    page.reload()  # with its last lines only
+    go_to(page, "1500")
+    expect(page.locator("#L1500")).to_be_in_viewport()
+    last = shown_numbers(page)[-1]
+    refused = re.compile(r"[?&]after=")
+    page.route(refused, lambda route: route.fulfill(status=503), times=1)
+    with page.expect_response(refused):
+        page.locator("#log-scroll").evaluate("(pane) => pane.scrollTo({ top: pane.scrollHeight })")
+    # Nobody touches it: at its edge there is nothing left to scroll.
+    expect(page.locator(f"#L{last + 1}")).to_be_attached()
 
 
 def test_a_press_on_a_chart_lands_on_the_line_of_that_moment(mixed: Page) -> None:
