@@ -1,7 +1,8 @@
 """Decoded output to the store, in batches; acknowledged and rung only when stored.
 
-One task writes for all runs. A line after a pause is stored at once; while a commit is under way more gathers, and
-commits are `batch_seconds` apart, less when a run has printed so much that its keeper would soon have to wait. What
+One task writes for all runs. A line after a pause is stored at once; while a commit is under way more gathers. After it
+there is a rest, the longer the more it cost and never longer than `batch_seconds`: little output is stored nearly at
+once, much of it in few commits. It is cut short when a run has printed so much that its keeper would have to wait. What
 cannot be stored is not acknowledged: the keeper's window fills and the agent waits, so nothing is lost; a run whose
 output cannot be stored for `patience_seconds` is failed, or left to a guard when there is no room for it.
 """
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 #: A line without a newline is shown after this many seconds.
 IDLE_FLUSH = 0.3
 
+#: A rest is so many times as long as the commit before it took: writing has at most a ninth of the time.
+REST = 8.0
 #: Bytes of one run that are not left to wait for others: a quarter of what its keeper may send ahead.
 PRESSING = 128 * 1024
 #: Lines of one run that wait before nothing more is taken: a window of bare newlines would be 100 MB of them.
@@ -168,6 +171,7 @@ class Recorder:
         *,
         batch_seconds: float,
         patience_seconds: float,
+        rest: float = REST,
         reserve_bytes: int = 0,
         guard: Guard | None = None,
     ) -> None:
@@ -175,6 +179,7 @@ class Recorder:
         self._db = db
         self._doorbell = doorbell
         self._batch_seconds = batch_seconds
+        self._rest = rest
         self._patience_seconds = patience_seconds
         self._reserve_bytes = reserve_bytes
         self.guard = guard
@@ -241,7 +246,8 @@ class Recorder:
             batches = [self._batch(intake) for intake in self._intakes if intake.waiting and intake.failure is None]
             if batches:
                 stored = await self._write(batches)
-                await self._gather(max(0.0, self._batch_seconds - (time.monotonic() - begun)), stored=stored)
+                took = time.monotonic() - begun
+                await self._gather(max(0.0, min(self._batch_seconds - took, self._rest * took)), stored=stored)
 
     async def _gather(self, seconds: float, *, stored: bool) -> None:
         """Until `seconds` are over, or one run presses; what could not be stored is not tried again at once."""

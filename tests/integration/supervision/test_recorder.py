@@ -39,8 +39,10 @@ async def new_run(db: Database) -> int:
 
 
 @contextlib.asynccontextmanager
-async def recording(db: Database, bell: Doorbell, *, batch_seconds: float) -> AsyncIterator[Recorder]:
-    recorder = Recorder(db, bell, batch_seconds=batch_seconds, patience_seconds=10.0)
+async def recording(
+    db: Database, bell: Doorbell, *, batch_seconds: float, rest: float = HOUR * 1e6
+) -> AsyncIterator[Recorder]:
+    recorder = Recorder(db, bell, batch_seconds=batch_seconds, patience_seconds=10.0, rest=rest)
     task = asyncio.create_task(recorder.run())
     yield recorder
     task.cancel()
@@ -74,6 +76,15 @@ async def test_a_line_after_a_pause_is_stored_at_once_and_what_follows_gathers_u
         take(recorder, intake, b"x" * PRESSING + b"\n")
         await stored(bell, intake, 6 + 7 + PRESSING + 1)
     assert (await runs.get(db, run)).bytes == 6 + 7 + PRESSING + 1
+
+
+async def test_commits_that_cost_little_follow_each_other_closely_whatever_the_longest_batch(db: Database) -> None:
+    bell, run = Doorbell(), await new_run(db)
+    async with recording(db, bell, batch_seconds=HOUR, rest=1.0) as recorder:
+        intake = await recorder.open(run, "box")
+        for count in range(1, 11):
+            take(recorder, intake, b"light\n")
+            await stored(bell, intake, 6 * count)  # an hour has not passed
 
 
 async def test_a_run_that_floods_has_no_other_run_s_line_wait_for_more_than_what_is_under_way(db: Database) -> None:
