@@ -218,22 +218,28 @@ export class Log {
   #flush() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    if (this.#following && !this.#filtered && this.#loading !== "window") this.#write();
+    const begun = performance.now();
+    const write = this.#following && !this.#filtered && this.#loading !== "window";
+    if (write) this.#write();
     else this.#keep(this.#incoming.splice(0));
     this.#show();
     this.#pane.tell("lines", this.#end);
+    if (!write) return;
+    this.#toEnd(); // lays everything out: once, when all is written
+    this.#pace(performance.now() - begun);
+    if (this.#incoming.length > 0) this.#draw();
   }
 
   /** As many of the rows that are due as a picture has time for. */
   #write() {
     if (this.#incoming.length > BACKLOG) this.#skip(this.#incoming.length - this.#atOnce);
-    const begun = performance.now();
     this.#append(this.#incoming.splice(0, this.#atOnce));
-    this.#toEnd(); // lays them out
+  }
+
+  /** How many rows the next picture gets, when this one took `ms`. */
+  #pace(ms) {
     const [least, most] = AT_ONCE;
-    const faster = performance.now() - begun > STUTTER ? 0.5 : 1.5;
-    this.#atOnce = Math.round(Math.min(most, Math.max(least, this.#atOnce * faster)));
-    if (this.#incoming.length > 0) this.#draw();
+    this.#atOnce = Math.round(Math.min(most, Math.max(least, this.#atOnce * (ms > STUTTER ? 0.5 : 1.5))));
   }
 
   /** Rows that are not for the page now. */
@@ -467,8 +473,8 @@ export class Log {
     this.#pane.part("log-follow").setAttribute("aria-pressed", String(this.#following));
     this.#pane.part("log-older").hidden = !(this.#from > 1);
     this.#pane.part("log-newer").hidden = this.#attached || this.#to >= this.#until;
-    const here = this.#attached && this.#missed.lines === 0 && this.#missed.alerts === 0 && this.#nearEnd();
-    this.#missed.show(this.#past || this.#following || here, this.#attached);
+    const here = () => this.#attached && this.#missed.lines === 0 && this.#missed.alerts === 0 && this.#nearEnd();
+    this.#missed.show(this.#past || this.#following || here(), this.#attached); // to measure is to lay out: only if it must be
   }
 
   #nearEnd() {

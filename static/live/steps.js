@@ -3,9 +3,11 @@
 export class Steps {
   #pane;
   #known = new Map(); // last line before it -> words
+  #drawn = new Map(); // last line before it -> its element
 
   constructor(pane) {
     this.#pane = pane;
+    for (const step of pane.root.querySelectorAll(".log-step")) this.#drawn.set(Number(step.dataset.n) - 1, step);
     this.learn(pane.root.dataset.steps);
   }
 
@@ -23,22 +25,26 @@ export class Steps {
   /** Puts each where it belongs; `last`: the newest line in the page if the rows reach the end, else null. */
   place(last) {
     const rows = this.#pane.part("log-rows");
-    for (const old of rows.querySelectorAll(".log-step")) if (!this.#known.has(Number(old.dataset.n) - 1)) old.remove();
+    for (const after of this.#drawn.keys()) if (!this.#known.has(after)) this.#remove(after);
     for (const [after, words] of this.#known) {
       const row = this.#pane.row(after + 1);
-      const old = this.#pane.part(`step-${after}`);
       if (!row && after !== last) {
-        old?.remove();
+        this.#remove(after);
         continue;
       }
-      const step = old ?? this.#step(after);
+      const step = this.#drawn.get(after) ?? this.#step(after);
       if (step.textContent !== words) step.textContent = words;
       if (!step.isConnected || step.nextElementSibling !== row) rows.insertBefore(step, row);
     }
   }
 
   clear() {
-    for (const row of this.#pane.root.querySelectorAll(".log-step")) row.remove();
+    for (const after of this.#drawn.keys()) this.#remove(after);
+  }
+
+  #remove(after) {
+    this.#drawn.get(after)?.remove();
+    this.#drawn.delete(after);
   }
 
   /** No line: it has no number, and is not copied. */
@@ -47,6 +53,7 @@ export class Steps {
     element.className = "log-step";
     element.id = this.#pane.id(`step-${after}`);
     element.dataset.n = after + 1;
+    this.#drawn.set(after, element);
     return element;
   }
 }
