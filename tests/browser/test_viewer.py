@@ -59,7 +59,8 @@ def test_the_ribbon_shows_what_is_where_and_scrolls_anywhere(mixed: Page) -> Non
     for _ in range(1_000):
         if follow.get_attribute("aria-pressed") == "true":
             break
-        mixed.mouse.wheel(0, 4000)  # A turn at the lowest row, while more are loaded, leads nowhere: as many as it takes.
+        # A turn at the lowest row, while more are loaded, leads nowhere: as many as it takes.
+        mixed.mouse.wheel(0, 4000)
         mixed.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     expect(follow).to_have_attribute("aria-pressed", "true")
     numbers = shown_numbers(mixed)
