@@ -21,6 +21,7 @@ from app.supervision.supervisor import Supervisor
 from app.supervision.warden_link import WardenLink, warden_command
 from app.web.access import Remembered
 from app.web.errors import EXCEPTION_HANDLERS
+from app.web.live.event_stream import Streaming
 from app.web.live.feeds import open_feeds
 from app.web.middleware import SecurityHeaders
 from app.web.passwords import Passwords
@@ -52,7 +53,7 @@ def create_app(settings: Settings, *, driver: Driver | None = None) -> Starlette
 
     public = [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]
     hosts = [*public, *LOOPBACK]
-    app = Starlette(
+    app = Streaming(
         routes=TABLE,
         lifespan=lifespan,
         max_body_size=MAX_BODY,

@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.cli.local_server import local_server
+from app.cli.local_server import allow_many_connections, local_server
 from app.settings import Settings
 from app.store import accounts
 from app.store.database import Database
@@ -164,6 +164,7 @@ def say(what: object) -> None:
 
 
 def main() -> None:
+    allow_many_connections()
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # It reports each stream that is let go.
     match sys.argv[1:]:
         case ["crucible", folder, runs, lines, seconds]:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import resource
 import secrets
 import socket
 import time
@@ -50,6 +51,13 @@ class LocalServer:
     serving: asyncio.Task[None]
     address: Address
     link: str | None  #: the one-time sign-in link, while no password is set
+
+
+def allow_many_connections() -> None:
+    """For a process that serves many: it takes as many open files as it may have."""
+    # Shells and services often begin with 1024 open files: a thousand pages would leave none for a stop.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def find_server(settings: Settings) -> Address | None:

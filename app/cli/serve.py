@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import gc
 import logging
-import resource
 import shlex
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ import click
 import uvloop
 
 from app.cli.client import Client
-from app.cli.local_server import LocalServer, local_server
+from app.cli.local_server import LocalServer, allow_many_connections, local_server
 from app.cli.stop_signal import stop_all_on_signal
 from app.settings import Settings
 from app.store.database import Database, sqlite_url
@@ -48,7 +47,7 @@ def serve(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_not_a_stream_cut_by_shutdown)
     stop_all_on_signal(settings.data)
-    _allow_many_connections()
+    allow_many_connections()
     uvloop.run(_serve(settings, FakeDriver() if fake else None, suite))
 
 
@@ -82,12 +81,6 @@ def _greet(local: LocalServer, data: Path) -> None:
     click.echo(f"    touch {folder}/STOP")
     click.echo(f"    {here / 'python'} -m sandbox_runner kill-all\n")
     click.echo("Ctrl-C ends the server and every run.")
-
-
-def _allow_many_connections() -> None:
-    # Shells and services often begin with 1024 open files: a thousand pages would leave none for a stop.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _not_a_stream_cut_by_shutdown(record: logging.LogRecord) -> bool:

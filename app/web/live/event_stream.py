@@ -5,11 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+from starlette.applications import Starlette
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 #: Proxies that gather an answer would hold frames back.
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+#: In a request's scope: the server's own `send`.
+_SEND = "crucible.send"
+
+
+class Streaming(Starlette):
+    """An application whose endless answers reach the server directly, once their head went through all middleware.
+
+    Nothing there looks at a frame, and with a thousand readers it was a tenth of the server's time.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_SEND] = send
+        await super().__call__(scope, receive, send)
 
 
 class EventStream(StreamingResponse):
@@ -30,10 +44,11 @@ class EventStream(StreamingResponse):
             return
         sending = asyncio.current_task()
         assert sending is not None
+        straight: Send = scope[_SEND]
         going = asyncio.create_task(_cancel_when_gone(receive, sending))
         try:
             async for frame in self._frames:
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
+                await straight({"type": "http.response.body", "body": frame, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except asyncio.CancelledError:
             sending.uncancel()  # The reader is gone or stuck, or the server ends: this answer ends, and that is all.
