@@ -7,6 +7,7 @@ import { startForm } from "./live/form.js";
 import { startKeys } from "./live/keys.js";
 import { Line } from "./live/line.js";
 import { morph } from "./live/morph.js";
+import { Poll } from "./live/poll.js";
 import { reapply, startStop } from "./live/stop.js";
 import { Tally } from "./live/tally.js";
 import { outdated, reloadUnseen } from "./live/version.js";
@@ -74,21 +75,29 @@ function follow() {
   }, 1000);
 }
 
+function receive(event, data) {
+  if (typeof data.now === "number") heardFrame(data.now);
+  else heardFrame(serverNow());
+  frames[event]?.(data);
+}
+
+function tell(state) {
+  showState(state);
+  if (state === "live") banner("session", null);
+  if (state === "signed-out") {
+    banner("session", textBanner("You are signed out: this page no longer follows. Runs go on.", { href: `/sign-in?next=${encodeURIComponent(location.pathname)}`, text: "Sign in" }));
+  }
+}
+
 if (followed) {
+  const poll = new Poll({ watched, wall, onFrame: receive, onState: tell });
   line = new Line({
     topics: { runs: Object.fromEntries([...watched.values()].map(({ run, cursor }) => [run, cursor])), wall: wall?.query ?? "", csrf: document.querySelector("#act [name=csrf]")?.value },
     worker,
-    onFrame(event, data) {
-      if (typeof data.now === "number") heardFrame(data.now);
-      else heardFrame(serverNow());
-      frames[event]?.(data);
-    },
+    onFrame: receive,
     onState(state) {
-      showState(state);
-      if (state === "live") banner("session", null);
-      if (state === "signed-out") {
-        banner("session", textBanner("You are signed out: this page no longer follows. Runs go on.", { href: `/sign-in?next=${encodeURIComponent(location.pathname)}`, text: "Sign in" }));
-      }
+      poll.hear(state);
+      if (!poll.active || state === "live" || state === "signed-out" || state === "gone") tell(state);
     },
   });
   addEventListener("online", () => line.hurry());

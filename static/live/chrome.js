@@ -11,6 +11,7 @@ const WORDS = {
   live: "live",
   stale: "no news",
   waiting: "reconnecting",
+  polling: "asks each 5 s",
   "signed-out": "signed out",
   gone: "ended",
 };

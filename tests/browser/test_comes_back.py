@@ -8,10 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
 from tests.browser.conftest import PATIENCE, Api, Open, sign_in_by_link
 from tests.browser.served import Server, end_server, start_again, start_server
+from tests.browser.test_one_stream import ALONE
 from tests.browser.test_story import assert_whole, shown_numbers
 
 expect.set_options(timeout=PATIENCE)
@@ -101,3 +102,121 @@ def test_rows_that_never_came_are_shown_as_a_gap(open_page: Open, api: Api) -> N
     follow_from(page, lambda line: line + 25)
     page.reload()
     expect(page.locator(".log-gap")).to_contain_text(re.compile(r"Lines \d+ to \d+ did not arrive"))
+
+
+STREAM = re.compile(r"/stream\?")
+#: A page whose streams can fall silent (`deaf`) or be cut (`cut()`), as a network does it.
+DEAF = """
+  const real = window.fetch;
+  Object.assign(window, { deaf: false, opened: 0 });
+  window.fetch = async (input, options) => {
+    const answer = await real(input, options);
+    if (!String(input).includes("/stream?") || !answer.ok) return answer;
+    window.opened += 1;
+    const passing = new TransformStream({
+      start: (to) => { window.cut = () => to.error(new TypeError("cut")); },
+      transform: (chunk, to) => { if (!window.deaf) to.enqueue(chunk); },
+    });
+    return new Response(answer.body.pipeThrough(passing), { status: answer.status, headers: answer.headers });
+  };
+"""
+
+
+def test_a_page_that_no_stream_reaches_says_so_and_asks_again_until_one_does(open_page: Open, api: Api) -> None:
+    run = api.start("chatter")
+    page = open_page("/health", statuses=(503,))
+    page.add_init_script(ALONE)
+    page.route(STREAM, lambda route: route.fulfill(status=503, body="not through this proxy"))
+    page.goto(f"/runs/{run}")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "polling")
+    expect(page.locator('[data-banner="polling"]')).to_contain_text("asks for news each 5 s")
+    expect(page.locator("#L10")).to_be_attached()
+    before = shown_numbers(page)[-1]
+    expect(page.locator(f"#L{before + 10}")).to_be_attached()
+    page.click(".stop-large")
+    expect(page.locator(".runbar .mark")).to_have_text("Stopped")
+    assert_whole(page)
+    page.unroute(STREAM)
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+    expect(page.locator('[data-banner="polling"]')).to_have_count(0)
+
+
+def test_a_wall_that_no_stream_reaches_asks_again_too(open_page: Open, api: Api) -> None:
+    page = open_page("/health", statuses=(503,))
+    page.add_init_script(ALONE)
+    page.route(STREAM, lambda route: route.fulfill(status=503, body="not through this proxy"))
+    page.goto("/")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "polling")
+    run = api.start("chatter")
+    expect(page.locator(f"#run-{run} .mark")).to_contain_text("Running")
+
+
+def test_a_stream_that_falls_silent_is_opened_anew_though_the_connection_lives(open_page: Open, api: Api) -> None:
+    page = open_page("/health")
+    page.add_init_script(ALONE)
+    page.add_init_script(DEAF)
+    page.goto(f"/runs/{api.start('chatter')}")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+    expect(page.locator("#L10")).to_be_attached()
+    page.evaluate("window.deaf = true")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "stale")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", re.compile("waiting|connecting"))
+    page.evaluate("window.deaf = false")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+    assert page.evaluate("window.opened") >= 2
+    before = shown_numbers(page)[-1]
+    expect(page.locator(f"#L{before + 10}")).to_be_attached()
+    assert_whole(page)
+
+
+def test_a_page_whose_session_ended_says_so_once_and_asks_no_more(open_page: Open) -> None:
+    page = open_page("/health", statuses=(401,))
+    page.clock.install()
+    page.add_init_script(ALONE)
+    page.add_init_script(DEAF)
+    page.goto("/")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+    page.context.clear_cookies()
+    page.evaluate("window.cut()")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "signed-out")
+    expect(page.locator('[data-banner="session"]')).to_have_count(1)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(60_000)
+    assert asked == []
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "signed-out")
+
+
+def test_pages_come_back_to_a_restarted_server_once_each_without_gap_or_double(
+    browser: Browser, own: list[Server]
+) -> None:
+    first = own_page(browser, own[0])
+    headers = {"Authorization": f"Bearer {own[0].token}"}
+    with httpx.Client(base_url=f"{own[0].url}/api/v1", headers=headers, timeout=30) as client:
+        run = Api(client).start("chatter")
+    first.context.add_init_script(ALONE)
+    pages = [first, *(first.context.new_page() for _ in range(3))]
+    answered = [0] * len(pages)
+    for place, page in enumerate(pages):
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"/runs/{run}")
+        expect(page.locator("#L10")).to_be_attached()
+        expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+
+        def count(answer: Response, place: int = place) -> None:
+            answered[place] += bool(STREAM.search(answer.url))
+
+        page.on("response", count)
+    own[0].process.kill()
+    own[0].process.wait(10)
+    for page in pages:
+        expect(page.locator("#fresh")).to_have_attribute("data-state", re.compile("waiting|connecting"))
+    own.append(start_again(own[0]))
+    for page in pages:
+        expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+        before = shown_numbers(page)[-1]
+        expect(page.locator(f"#L{before + 10}")).to_be_attached()
+        assert page.locator(".log-gap").count() == 0
+        assert_whole(page)
+    assert answered == [1] * len(pages)
+    first.context.close()

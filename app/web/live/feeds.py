@@ -15,6 +15,7 @@ from app.store.database import Database
 from app.supervision.supervisor import Supervisor
 from app.web.live.ears import Ear, Ears
 from app.web.live.feed import Feed
+from app.web.live.permits import Permits
 from app.web.live.presence import Presence
 from app.web.live.run_feed import RunFeed
 from app.web.live.strip_feed import StripFeed
@@ -63,6 +64,7 @@ class Feeds:
         self._shared: dict[Hashable, _Shared[Any]] = {}
         self._ears = Ears()
         self._wall: WallFeed | None = None
+        self.permits = Permits()
         self.presence = Presence(supervisor.doorbell)
 
     @property

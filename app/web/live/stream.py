@@ -95,7 +95,8 @@ async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncGener
         runs = {run: RunReader(feed, topics.runs[run]) for run, feed in run_feeds.items()}
         me, words = listener.name, listener.words
         walls = [WallReader(wall_news, topic, me=me, words=words) for topic in topics.walls if wall_news]
-        strip, check_at = b"", time.monotonic() + listener.check_seconds
+        # Readers that came together, after a restart, ask one after the other.
+        strip, check_at = b"", time.monotonic() + listener.check_seconds * random.random()
         while not feeds.leaving.is_set():
             parts: list[bytes] = []
             for reader in runs.values():

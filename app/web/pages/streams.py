@@ -110,7 +110,7 @@ def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
     db, feeds = state["db"], state["feeds"]
 
     async def may_read() -> bool:
-        return await still_known(db, visitor)
+        return await feeds.permits.hold(visitor.secret, lambda: still_known(db, visitor))
 
     listener = Listener(
         server=f"{state['started_at']:.3f}",
