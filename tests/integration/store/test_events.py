@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import typing
+from collections.abc import Mapping
 
 import pytest
 
@@ -18,7 +19,10 @@ from tests.integration.store.conftest import Queue
 
 def example(kind: type) -> typing.Any:
     """One event of a kind, with a value of each field's type."""
-    samples: dict[object, object] = {str: "text ✓", int: 7, float: 1.5, float | None: None, int | None: 3}
+    samples: dict[object, object] = {
+        str: "text ✓", int: 7, float: 1.5, bool: True, float | None: None, int | None: 3,
+        list[str]: ["a", "✓"], Mapping[str, str]: {"a": "✓"},
+    }  # fmt: skip
     hints = typing.get_type_hints(kind)
     return kind(**{field.name: samples[hints[field.name]] for field in dataclasses.fields(kind)})
 

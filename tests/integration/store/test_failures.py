@@ -17,7 +17,9 @@ from sqlalchemy import exc, text
 import app.store
 from app.domain.alerts import AlertStatus, Category, Finding, Severity
 from app.domain.errors import Broken, CrucibleError, Unavailable
+from app.domain.proofs import Proof
 from app.domain.runs import EvaluationRequest, Outcome, Phase, RunState
+from app.domain.sandboxes import SandboxFacts
 from app.domain.scores import Score, ScoreStatus
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import accounts, audit, output, runs, usage
@@ -97,6 +99,7 @@ def test_what_the_agent_printed_is_in_no_message() -> None:
     )
 
 
+#: By a parameter's name, or by "module.function.parameter" where the name means something else there.
 SAMPLES: Mapping[str, object] = {
     "run": 1, "evaluation": 1, "receipt": 1, "alert": 1, "user": 1, "token": 1, "after": 0, "count": 5, "at": 1.0,
     "now": 1.0, "expires_at": 2.0, "received_at": 1.0, "acted_ms": 1.0, "dead_ms": 1.0, "changed": True,
@@ -113,6 +116,13 @@ SAMPLES: Mapping[str, object] = {
     "query": Query(pattern="x"), "stretch": Stretch(run=1, after=0, before=None), "work": lambda *_: None,
     "render": lambda lines: b"x" * len(lines), "since": 0.0, "until": 9.0, "seconds": 10,
     "by_run": {1: [UsagePoint(seq=1, at=1.0, cpu_mean=1.0, cpu_max=1.0, memory_bytes=1, pids=1)]},
+    "data": {"lines": 1}, "most_lines": 5, "most_bytes": 5, "line": 1, "evaluations": [1], "limit": 5,
+    "facts": SandboxFacts(
+        sandbox="s", profile="strict", isolation="T0.H1.N2", policy_sha256="p", image_id="i", runtime="runc",
+        witnessed=True, deadline=1,
+    ),
+    "proofs.record.proof": Proof(begun_at=1.0, seconds=1.0, actor="ada", engine="e", lines=()), "proofs.get.proof": 1,
+    "usage.newest.after": {1: 0},
     "batches": {1: ([StoredLine(number=1, at=1.0, stream=1, data=b"x", complete=True)], None)},
 }  # fmt: skip
 
@@ -123,7 +133,8 @@ def call(function: typing.Any, db: Database) -> typing.Any:
     for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
         if parameter.kind is parameter.VAR_POSITIONAL or parameter.default is not parameter.empty:
             continue
-        given[name] = SAMPLES[name]
+        own = f"{name_of(function)}.{name}"
+        given[name] = SAMPLES[own] if own in SAMPLES else SAMPLES[name]
     if function is runs.transition:
         given |= {"after": RunState.ENDED, "outcome": Outcome.LOST}
     return function(db, **given)
