@@ -40,7 +40,7 @@ from sandbox_runner.driver import (
     Usage,
 )
 from sandbox_runner.gvisor import crashed, is_gvisor
-from sandbox_runner.last_look import LastLook
+from sandbox_runner.last_look import BUDGET, LastLook
 from sandbox_runner.policy import HostFeatures, Policy, labels_of, policy_of
 from sandbox_runner.relay import KeeperRelay
 from sandbox_runner.spec import LABEL_INSTANCE, LABEL_ROLE, LABEL_RUN, Network, SandboxSpec
@@ -197,8 +197,8 @@ class DockerDriver(Driver):
         known = await asyncio.gather(*(self._owned(entry) for entry in found))
         return [sandbox for sandbox in known if sandbox is not None]
 
-    def last_look(self, sandbox: Sandbox) -> LastLook:
-        return self._stop.last_look(sandbox)
+    def last_look(self, sandbox: Sandbox, within: float = BUDGET) -> LastLook:
+        return self._stop.last_look(sandbox, within)
 
     async def ready(self) -> None:
         await self._stop.ready()

@@ -44,14 +44,15 @@ class StopLane:
         """All with this label, in any state, as the engine lists them."""
         return await self._lane.call(lambda client: client.containers(all=True, filters={"label": [label]}))
 
-    def last_look(self, sandbox: Sandbox) -> LastLook:
+    def last_look(self, sandbox: Sandbox, within: float) -> LastLook:
         begun = time.monotonic()
         cgroup = self._cgroups.find(sandbox)
         try:
-            pids = cgroup.procs() if cgroup is not None else []
+            if cgroup is not None:
+                return look_at(cgroup.procs(), begun=begun, within=within)
         except OSError:
-            pids = []
-        return look_at(pids, begun=begun)
+            pass
+        return LastLook(processes=(), unseen=0, took_ms=round((time.monotonic() - begun) * 1000, 2), shown=False)
 
     def strike(self, sandbox: Sandbox, tell: Told) -> None:
         """SIGKILL by the kernel alone, where this host can: at once, waiting for nothing and nobody."""

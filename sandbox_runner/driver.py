@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from sandbox_runner.last_look import LastLook
+from sandbox_runner.last_look import BUDGET, LastLook
 from sandbox_runner.spec import Job, SandboxSpec
 
 if TYPE_CHECKING:
@@ -281,8 +281,8 @@ class Driver(Protocol):
     async def list_owned(self, instance: str | None = None) -> list[Sandbox]:
         """Every container with our labels, of one instance or of all, in any state."""
 
-    def last_look(self, sandbox: Sandbox) -> LastLook:
-        """Who is in it, as far as the host shows it at once, within `last_look.BUDGET`. Never raises, never waits."""
+    def last_look(self, sandbox: Sandbox, within: float = BUDGET) -> LastLook:
+        """Who is in it, as far as the host shows it at once, `within` seconds. Never raises, never waits."""
 
     async def ready(self) -> None:
         """Nothing, by the very way a kill goes: raises what a kill would raise."""

@@ -33,7 +33,7 @@ from sandbox_runner.driver import (
 from sandbox_runner.fake_relay import FakeRelay
 from sandbox_runner.fake_sandbox import FakeSandbox, State
 from sandbox_runner.fake_script import FakeKnobs
-from sandbox_runner.last_look import LastLook, Process
+from sandbox_runner.last_look import BUDGET, LastLook, Process
 from sandbox_runner.policy import HostFeatures, labels_of, policy_of
 from sandbox_runner.spec import Job, SandboxSpec
 
@@ -208,11 +208,14 @@ class FakeDriver(Driver):
             if box.state is not State.REMOVED and instance in (None, box.spec.instance)
         ]
 
-    def last_look(self, sandbox: Sandbox) -> LastLook:
+    def last_look(self, sandbox: Sandbox, within: float = BUDGET) -> LastLook:
         box = self.engine.sandboxes.get(sandbox.id)
-        jobs = [] if box is None or not box.alive else [job for job, code in box.jobs.items() if code is None]
-        running = tuple(Process(pid=job, parent=1, name=f"job {job}", state="S") for job in jobs)
-        return LastLook(processes=running, unseen=0, took_ms=0.0)
+        if box is None or not box.alive:
+            return LastLook(processes=(), unseen=0, took_ms=0.0)
+        keeper = Process(pid=1, parent=0, name="keeper", state="S")
+        jobs = [job for job, code in box.jobs.items() if code is None]
+        running = (Process(pid=job + 1, parent=1, name=f"job {job}", state="S") for job in jobs)
+        return LastLook(processes=(keeper, *running), unseen=0, took_ms=0.0)
 
     async def ready(self) -> None:
         self._require_engine()

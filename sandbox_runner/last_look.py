@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Seconds that looking at one sandbox may take.
-BUDGET = 0.005
+#: Seconds that looking at one sandbox may take, and at all sandboxes of one stop, however many they are.
+BUDGET, ALL = 0.005, 0.040
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +25,23 @@ class LastLook:
     processes: tuple[Process, ...]
     unseen: int
     took_ms: float
+    shown: bool = True  #: False: this host does not show who is in it
 
 
-def look_at(pids: Sequence[int], *, begun: float, proc: str = "/proc") -> LastLook:
-    """As many of `pids` as can be read before the budget, counted from `begun` (monotonic), is used up.
+def share(sandboxes: int) -> float:
+    """Seconds each of so many sandboxes may be looked at when they are all stopped at once."""
+    return min(BUDGET, ALL / max(1, sandboxes))
+
+
+def look_at(pids: Sequence[int], *, begun: float, within: float = BUDGET, proc: str = "/proc") -> LastLook:
+    """As many of `pids` as can be read `within` seconds, counted from `begun` (monotonic).
 
     Only /proc/PID/stat: reading a command line waits for a lock that the process itself can hold.
     """
     seen: list[Process] = []
     looked = 0
     for pid in pids:
-        if time.monotonic() - begun > BUDGET:
+        if time.monotonic() - begun > within:
             break
         looked += 1
         try:

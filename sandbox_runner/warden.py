@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,8 +21,10 @@ from typing import Any
 from sandbox_runner import warden_socket
 from sandbox_runner.driver import Driver, Sandbox, SandboxError
 from sandbox_runner.kill import kill_until_verified
+from sandbox_runner.last_look import LastLook, share
 from sandbox_runner.spec import Role
 from sandbox_runner.stop_file import StopFile
+from sandbox_runner.warden_journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +34,15 @@ Json = dict[str, Any]
 LOOK, REFRESH = 0.25, 5.0
 #: The role that may be frozen.
 AGENT = Role.AGENT.value
+#: Steps of one ending that are told.
+MOST_STEPS = 100
 #: Seconds a strike the server also makes is given before the warden goes on by itself.
 SERVER_WITHIN = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """`do`: stop, freeze or prove. `what`: all, run or evaluation; `silence` is all, without the latch."""
+    """`do`: stop, freeze, prove; of our own strike and end. `what`: all, run, evaluation; `silence`: all, no latch."""
 
     do: str
     what: str = "all"
@@ -46,7 +50,10 @@ class Order:
     actor: str = ""
     text: str = ""
     path: str = "socket"
-    sandboxes: tuple[Sandbox, ...] = ()  #: named by the server, which acts too
+    sandboxes: tuple[
+        Sandbox, ...
+    ] = ()  #: named by the server, which acts too; or found, of an order carried out before
+    id: str = field(default_factory=lambda: secrets.token_hex(8))  #: its name in the journal
     received: float = field(default_factory=time.monotonic)
     done: asyncio.Future[Json] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -76,6 +83,7 @@ class Warden:
         self._tell = tell
         self._succeeded = succeeded
         self._stop_file = StopFile(folder)
+        self._journal = Journal(folder)
         self._roster: dict[str, Sandbox] = {}
         self._evaluations: dict[str, int] = {}  #: of runs, as the server told
         self._queue: asyncio.Queue[Order] = asyncio.Queue()
@@ -85,6 +93,8 @@ class Warden:
         self._refresh_now = asyncio.Event()
         self._silence_acted = False
         self._latched = False
+        self._for_all = ""  #: the order that ends what still comes up
+        self._ending_now: set[str] = set()
         self._over = asyncio.Event()
         self._inode = 0
         self._away = ""  #: why the engine cannot be asked, as it was said last
@@ -123,7 +133,7 @@ class Warden:
         self._silence_acted = False
         match said.get("do"):
             case "roster":
-                self._roster.update({each["id"]: sandbox_of(each) for each in said["sandboxes"]})
+                self._know({each["id"]: sandbox_of(each) for each in said["sandboxes"]})
                 self._evaluations = {str(run): int(number) for run, number in said["evaluations"].items()}
             case "strike":
                 sandboxes = tuple(sandbox_of(each) for each in said["sandboxes"])
@@ -185,7 +195,12 @@ class Warden:
             case "prove":
                 return await self._prove()
             case "strike":
-                return await self._strike(order.sandboxes)
+                return await self._strike(order)
+            case "end":
+                return {
+                    "ok": True,
+                    "ended": await asyncio.gather(*(self._end(each, order) for each in order.sandboxes)),
+                }
             case "freeze":
                 return await self._freeze(order)
         return await self._stop(order)
@@ -199,15 +214,15 @@ class Warden:
             return {"ok": False, "error": str(error) or "the engine does not answer in 4 s"}
         return {"ok": True}
 
-    async def _strike(self, sandboxes: tuple[Sandbox, ...]) -> Json:
+    async def _strike(self, order: Order) -> Json:
         """The server ends these too, and proves it: strike once, and go on only when it does not succeed."""
-        striking = [asyncio.create_task(self._driver.kill(sandbox)) for sandbox in sandboxes]
+        striking = [asyncio.create_task(self._driver.kill(sandbox)) for sandbox in order.sandboxes]
         await asyncio.wait(striking, timeout=SERVER_WITHIN)
         for task in striking:
             task.cancel()
         await asyncio.gather(*striking, return_exceptions=True)
-        left = [sandbox for sandbox in sandboxes if await self._may_live(sandbox)]
-        return {"ok": True, "ended": [await self._end(sandbox) for sandbox in left]}
+        left = [sandbox for sandbox in order.sandboxes if await self._may_live(sandbox)]
+        return {"ok": True, "ended": [await self._end(sandbox, order) for sandbox in left]}
 
     async def _may_live(self, sandbox: Sandbox) -> bool:
         try:
@@ -217,34 +232,52 @@ class Warden:
 
     async def _stop(self, order: Order) -> Json:
         """Those we know are struck before anything is asked; then the engine is asked for more until it has none."""
-        ending = {each.id: self._ending(each) for each in self._roster.values() if self._meant(order, each)}
+        meant = [each for each in self._roster.values() if self._meant(order, each)]
+        looks = self._look_at(meant)
+        ending = {each.id: self._ending(each, order) for each in meant}
         await asyncio.sleep(0)  # Every first strike is made in this turn of the loop.
         self._report(order)
+        self._journal.seen(order.id, looks)
         if order.what == "evaluation" and not ending:
             return {"ok": False, "error": f"no sandbox of evaluation {order.number} is known", "ended": []}
         ended = list(await asyncio.gather(*ending.values()))
         problem = ""
         try:
             while more := [each for each in await self._found() if each.id not in ending and self._meant(order, each)]:
-                ending.update({each.id: self._ending(each) for each in more})
+                self._journal.seen(order.id, self._look_at(more))
+                ending.update({each.id: self._ending(each, order) for each in more})
                 ended += await asyncio.gather(*(ending[each.id] for each in more))
         except SandboxError as error:
             problem = f"the engine could not be asked what is left: {error}"
         answer = {"ok": not problem and all("error" not in each for each in ended), "ended": ended, "error": problem}
-        self._note({"done": order.what, "number": order.number, **answer})
+        self._journal.done(order.id, {"what": order.what, "ok": answer["ok"], "error": problem})
         return answer
 
-    def _ending(self, sandbox: Sandbox) -> asyncio.Task[Json]:
-        return asyncio.create_task(self._end(sandbox))
+    def _look_at(self, sandboxes: list[Sandbox]) -> dict[str, tuple[Sandbox, LastLook]]:
+        """Who is in them, before they are struck: the server cannot look any more when it hears of it."""
+        within = share(len(sandboxes))
+        return {each.id: (each, self._driver.last_look(each, within)) for each in sandboxes}
 
-    async def _end(self, sandbox: Sandbox) -> Json:
+    def _ending(self, sandbox: Sandbox, order: Order) -> asyncio.Task[Json]:
+        return asyncio.create_task(self._end(sandbox, order))
+
+    async def _end(self, sandbox: Sandbox, order: Order) -> Json:
         told: Json = {"id": sandbox.id, "run": sandbox.run, "role": sandbox.role}
+        steps: list[tuple[str, float]] = []
+        self._ending_now.add(sandbox.id)
         try:
-            death = await kill_until_verified(self._driver, sandbox)
+            death = await kill_until_verified(
+                self._driver, sandbox, told=lambda step: steps.append((step, _ms_since(order.received)))
+            )
         except SandboxError as error:
-            return {**told, "error": str(error)}
-        self._roster.pop(sandbox.id, None)
-        return {**told, "dead_ms": round(death.dead_after * 1000, 1), "gone_ms": round(death.gone_after * 1000, 1)}
+            told["error"] = str(error)
+        else:
+            self._roster.pop(sandbox.id, None)
+            told["dead_ms"], told["gone_ms"] = round(death.dead_after * 1000, 1), round(death.gone_after * 1000, 1)
+        finally:
+            self._ending_now.discard(sandbox.id)
+        self._journal.ended(order.id, {**told, "steps": steps[:MOST_STEPS], "gone_ms": _ms_since(order.received)})
+        return told
 
     async def _freeze(self, order: Order) -> Json:
         self._report(order)
@@ -256,11 +289,13 @@ class Warden:
             if error is not None:
                 each["error"] = str(error)
         answer = {"ok": all("error" not in each for each in frozen), "frozen": frozen}
-        self._note({"done": "freeze", **answer})
+        self._journal.done(order.id, {"what": "freeze", **answer})
         return answer
 
     def _report(self, order: Order) -> None:
         """To the server, so that it records the stop and holds its queue; to the latch and the journal for the next."""
+        if order.do == "stop" and order.what in {"all", "silence"}:
+            self._for_all = order.id
         if order.what == "all" and order.do == "stop":
             self._latched = True
             try:
@@ -275,16 +310,8 @@ class Warden:
             "text": order.text,
             "path": order.path,
         }
-        self._tell({"said": "order", "received": order.received, **said})
-        self._note(said)
-
-    def _note(self, said: Json) -> None:
-        """A line in the warden's own journal: what was done while no server could write it down."""
-        try:
-            with (self._folder / "warden.jsonl").open("a") as journal:
-                journal.write(json.dumps({"at": round(time.time(), 3), **said}) + "\n")
-        except OSError as error:
-            log.error("the journal could not be written: %s", error)
+        self._tell({"said": "order", "received": order.received, "order": order.id, **said})
+        self._journal.ordered(order.id, order.received, said)
 
     # -- what is seen
 
@@ -345,11 +372,20 @@ class Warden:
         found = {sandbox.id: sandbox for sandbox in await self._found()}
         for gone in before - found.keys():
             self._roster.pop(gone, None)
-        self._roster.update(found)
+        self._know(found)
         if self._server_gone and not found and not self._working:
             self._over.set()
         elif found and (self._latched or (self._server_gone and self._silence_acted)):
-            self._queue.put_nowait(Order(do="strike", sandboxes=tuple(found.values())))
+            new = tuple(each for name, each in found.items() if name not in self._ending_now)
+            self._journal.seen(self._for_all, self._look_at(list(new)))
+            self._queue.put_nowait(Order(do="end", sandboxes=new, id=self._for_all))
+
+    def _know(self, found: dict[str, Sandbox]) -> None:
+        """Their places in the kernel are looked up now: when one is to be ended, or has ended, there may be no time."""
+        for name, sandbox in found.items():
+            if name not in self._roster:
+                self._driver.last_look(sandbox, 0.0)
+        self._roster.update(found)
 
     async def _found(self) -> list[Sandbox]:
         return await self._driver.list_owned(self._instance)
@@ -376,6 +412,10 @@ def _order(do: str, said: Json) -> Order:
         text=str(said.get("text", ""))[:1000],
         path=str(said.get("path", "socket"))[:20],
     )
+
+
+def _ms_since(received: float) -> float:
+    return round((time.monotonic() - received) * 1000, 1)
 
 
 def sandbox_of(said: Json) -> Sandbox:

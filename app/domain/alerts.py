@@ -14,6 +14,7 @@ class Category(enum.StrEnum):
     SYSTEM_ACCESS = "system_access"
     DECEPTION = "deception"
     RESOURCE_ABUSE = "resource_abuse"
+    HOST = "host"  #: of no agent: this machine or this server is not as it should be
 
 
 class Severity(enum.IntEnum):
@@ -53,7 +54,7 @@ class Alert:
     """A recorded finding. `count` grows while the same rule finds more on the same run."""
 
     id: int
-    run: int
+    run: int | None  #: None: of the host
     at: float
     finding: Finding
     status: AlertStatus

@@ -21,10 +21,11 @@ _OPEN = AlertStatus.OPEN.value
 
 
 @whole
-async def record(db: Database, run: int, finding: Finding, *, at: float, action: str) -> tuple[Alert, bool]:
+async def record(db: Database, run: int | None, finding: Finding, *, at: float, action: str) -> tuple[Alert, bool]:
     """A new alert with its AlertRaised event, or the open one of the same rule and run counted up (False).
 
-    Once it is acknowledged or resolved, the next finding is a new alert. Raises `NotFound`.
+    Once it is acknowledged or resolved, the next finding is a new alert. `run` None: of the host, with no event.
+    Raises `NotFound`.
     """
     async with db.writing() as connection:
         open_one = (
@@ -36,7 +37,8 @@ async def record(db: Database, run: int, finding: Finding, *, at: float, action:
         known = await connection.scalar(open_one)
         if known is not None:
             return await _count_up(connection, known, finding.line), False
-        if await connection.scalar(sql_select(tables.runs.c.id).where(tables.runs.c.id == run)) is None:
+        here = sql_select(tables.runs.c.id).where(tables.runs.c.id == run)
+        if run is not None and await connection.scalar(here) is None:
             raise NotFound(f"there is no run {run}")
         row = (
             await connection.execute(insert(_TABLE).values(_new(run, finding, at=at, action=action)).returning(_TABLE))
@@ -49,7 +51,8 @@ async def record(db: Database, run: int, finding: Finding, *, at: float, action:
             line=finding.line,
             action=action,
         )
-        await events.record(connection, run, [raised], at=at)
+        if run is not None:
+            await events.record(connection, run, [raised], at=at)
         return _alert(row), True
 
 
@@ -102,6 +105,18 @@ async def set_status(db: Database, alert: int, status: AlertStatus, *, actor: st
 
 
 @whole
+async def settle(db: Database, rule: str, *, actor: str, at: float) -> None:
+    """Resolve what the host's `rule` has unresolved: it is well again."""
+    resolved = AlertStatus.RESOLVED.value
+    async with db.writing() as connection:
+        await connection.execute(
+            update(_TABLE)
+            .where(_TABLE.c.run.is_(None), _TABLE.c.rule == rule, _TABLE.c.status != resolved)
+            .values({"status": resolved, "by": actor, "status_at": at})
+        )
+
+
+@whole
 async def open_by_run(db: Database, runs: Collection[int]) -> Mapping[int, list[Alert]]:
     """Open alerts of these runs, worst first: for cards. A run without any is no key."""
     query = (
@@ -131,7 +146,7 @@ async def _get(connection: AsyncConnection, alert: int) -> Alert:
     return _alert(row)
 
 
-def _new(run: int, finding: Finding, *, at: float, action: str) -> dict[str, object]:
+def _new(run: int | None, finding: Finding, *, at: float, action: str) -> dict[str, object]:
     return {
         "run": run,
         "at": at,

@@ -20,6 +20,7 @@ from app.store import alerts
 from app.store.database import Database
 from app.supervision.alerting import Hands
 from app.supervision.doorbell import Doorbell
+from app.supervision.host_alerts import DISK, HostAlerts
 from app.supervision.live_run import LiveRun
 from app.supervision.stop import until_recorded
 
@@ -49,6 +50,7 @@ class FullDiskGuard:
         hands: ThawingHands,
         lives: Mapping[int, LiveRun],
         policy: str,
+        host: HostAlerts,
     ) -> None:
         self._db = db
         self._doorbell = doorbell
@@ -56,15 +58,18 @@ class FullDiskGuard:
         self._hands = hands
         self._lives = lives
         self._policy = policy
+        self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
 
     def full(self, run: int, error: FullDisk) -> None:
         """Output of `run` has found no room for as long as patience lasts."""
+        self._host.wrong(DISK, str(error))
         if (live := self._lives.get(run)) is not None:
             self._begin(self._hold(live, error), f"run {run}: full disk")
 
     def room(self, run: int) -> None:
         """All that waited is stored again."""
+        self._host.well(DISK)
         if (live := self._lives.get(run)) is not None:
             self._begin(self._let_go(live), f"run {run}: room again")
 

@@ -17,9 +17,12 @@ from app.supervision.attempt import Attempt, setup_image_of
 from app.supervision.data_folder import started_anew
 from app.supervision.live_run import Ending, LiveRun, stopped
 from app.supervision.stop import StopLane, until_recorded
+from app.supervision.warden_told import carried_out
 from app.supervision.workshop import Workshop
+from sandbox_runner import warden_journal
 from sandbox_runner.driver import EngineUnreachable, NotAttested, Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Role
+from sandbox_runner.warden_journal import Entry
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +49,12 @@ class Reconciler:
         self._shop = shop
         self._lane = lane
         self._started_anew = False  #: the machine was, since the last server
+        self._journal: list[Entry] = []
 
     async def at_start(self) -> list[Found]:
         """Every run the record calls live, with what the engine still has of it. What nobody needs is ended here."""
         self._started_anew = self._started_anew or started_anew(self._shop.settings.data)
+        self._journal = await asyncio.to_thread(warden_journal.read, self._shop.settings.data)
         owned: dict[int, list[Sandbox]] = {}
         for sandbox in await self._shop.driver.list_owned(self._shop.instance):
             owned.setdefault(int(sandbox.run) if sandbox.run.isdigit() else 0, []).append(sandbox)
@@ -63,6 +68,35 @@ class Reconciler:
         for run in {receipt.run for receipt in await stops.unproven(self._shop.db)} - {run.id for run in recorded}:
             await self.prove_earlier_stops(run)
         return found
+
+    def _ended_meanwhile(self, run: Run) -> Entry | None:
+        """The first order since the run's start by which the warden was to end it, while no server could record it."""
+        since = run.created_at if run.started_at is None else run.started_at
+        return next(
+            (each for each in self._journal if each.received_at >= since and each.meant(run.id, run.evaluation)), None
+        )
+
+    async def _recorded(self, live: LiveRun, entry: Entry) -> Receipt:
+        """The receipt that nobody was there to write; with its marks where the warden proved that all is gone."""
+        request = carried_out(live.id, entry)
+        receipt = request.receipt = await until_recorded(
+            lambda: stops.record(
+                self._shop.db, live.id, request.kind, request.reason, received_at=request.received_at, changed=True
+            )
+        )
+        if request.dead_ms is not None and not live.sandboxes:
+            await until_recorded(
+                lambda: stops.verified(
+                    self._shop.db,
+                    receipt.id,
+                    acted_ms=request.acted_ms,
+                    dead_ms=request.dead_ms or 0.0,
+                    at=time.time(),
+                    steps=request.steps,
+                )
+            )
+        self._lane.seal(live, request)
+        return receipt
 
     async def prove_earlier_stops(self, run: int) -> None:
         """Give the receipts of a server before this one their proof. Nothing of the run may be left."""
@@ -79,6 +113,8 @@ class Reconciler:
         live = LiveRun(run=run)
         live.sandboxes.update({sandbox.id: sandbox for sandbox in sandboxes})
         asked = [receipt for receipt in await stops.of_run(self._shop.db, run.id) if receipt.changed]
+        if not asked and (entry := self._ended_meanwhile(run)) is not None:
+            asked = [await self._recorded(live, entry)]
         if asked:  # A stop that was received is carried out, whoever was killed in between.
             return Found(live=live, agent=None, over=stopped(asked[0].kind, asked[0].reason))
         agent = next((each for each in sandboxes if each.role == Role.AGENT.value), None)

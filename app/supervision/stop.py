@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from app.domain.alerts import Category, Finding, Severity
@@ -22,6 +23,7 @@ from app.store.database import Database
 from app.supervision.doorbell import Doorbell
 from app.supervision.evidence import gathered
 from app.supervision.live_run import NOTHING, LiveRun, StopRequest
+from sandbox_runner import warden_journal
 from sandbox_runner.driver import Driver, Sandbox, SandboxError
 from sandbox_runner.kill import kill_until_verified
 
@@ -43,12 +45,21 @@ class StopLane:
     """Ends runs and proves it."""
 
     def __init__(
-        self, *, driver: Driver, db: Database, doorbell: Doorbell, instance: str, alarm_seconds: float = ALARM
+        self,
+        *,
+        driver: Driver,
+        db: Database,
+        doorbell: Doorbell,
+        instance: str,
+        folder: Path,
+        alarm_seconds: float = ALARM,
     ) -> None:
+        """`folder`: where the warden's journal is."""
         self._driver = driver
         self._db = db
         self._doorbell = doorbell
         self._instance = instance
+        self._folder = folder
         self.alarm_seconds = alarm_seconds
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -62,6 +73,10 @@ class StopLane:
         await asyncio.wait({recording})
         await self._record_death(live, request)
         request.closed.set()
+        self.seal(live, request)
+
+    def seal(self, live: LiveRun, request: StopRequest) -> None:
+        """The evidence of a stop that was carried out by others, when the run's record has its end."""
         self._start(self._seal(live, request), f"run {live.id}: evidence")
 
     async def close(self) -> None:
@@ -186,6 +201,9 @@ class StopLane:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SEAL_WITHIN):
                 await live.ended.wait()
+        if request.order:
+            looks = await asyncio.to_thread(warden_journal.seen_by, self._folder, request.order, live.id)
+            request.witnessed.update(looks)
         data = await until_recorded(lambda: gathered(self._db, self._driver, live, request))
         await until_recorded(
             lambda: evidence.seal(self._db, receipt=receipt.id, run=live.id, data=data, at=time.time())

@@ -21,6 +21,7 @@ from app.supervision.attempt import Attempt, setup_image_of
 from app.supervision.doorbell import Doorbell
 from app.supervision.engine_watch import EngineStatus, EngineWatch
 from app.supervision.full_disk import FullDiskGuard
+from app.supervision.host_alerts import DISK, ENGINE, WARDEN, HostAlerts
 from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun, StopRequest
 from app.supervision.reconcile import Found, Reconciler
@@ -30,17 +31,17 @@ from app.supervision.stop import StopLane, until_recorded
 from app.supervision.stop_path import StopPath, StopProof
 from app.supervision.usage_log import UsageLog
 from app.supervision.warden_link import Ordered, WardenLink
+from app.supervision.warden_told import reason_of
 from app.supervision.workshop import Workshop
 from app.task_standard import suites
 from sandbox_runner.driver import Driver, FreezeFailed, Sandbox, SandboxError
+from sandbox_runner.last_look import share
 from sandbox_runner.stop_file import StopFile
 
 log = logging.getLogger(__name__)
 
 #: Seconds an answer to a stop waits for its receipt to be written; the kill is under way before.
 RECEIPT_WAIT = 1.0
-#: With more runs alive than this nobody looks at their processes first: 5 ms each would add up before the last kill.
-WITNESSED = 8
 #: Seconds between looks for the file STOP.
 STOP_FILE_LOOK = 1.0
 #: Seconds a shutdown waits for the deaths of its runs.
@@ -68,7 +69,7 @@ class Supervisor:
     ) -> None:
         self.doorbell = doorbell
         self._warden = warden
-        self._proof = StopProof(driver, warden, lambda: doorbell.ring(Doorbell.HOUSE))
+        self._proof = StopProof(driver, warden, self._stop_path_tried)
         self._stop_file = StopFile(settings.data)
         self._db = db
         self._settings = settings
@@ -92,7 +93,7 @@ class Supervisor:
             runtimes=self.runtimes,
         )
         self._images = TaskImages(self._shop)
-        self._lane = StopLane(driver=driver, db=db, doorbell=doorbell, instance=instance)
+        self._lane = StopLane(driver=driver, db=db, doorbell=doorbell, instance=instance, folder=settings.data)
         self._reconciler = Reconciler(self._shop, self._lane)
         self._watch = EngineWatch(driver, self._engine_changed)
         self._wake = asyncio.Event()
@@ -124,6 +125,7 @@ class Supervisor:
             await hold.set_hold(self._db, actor=latch.actor, text=latch.text, at=time.time())
         self._held = await hold.current(self._db) is not None
         self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        self._host = HostAlerts(db=self._db, doorbell=self.doorbell, group=self._group)
         self._alerting = Alerting(db=self._db, doorbell=self.doorbell, group=self._group, hands=self)
         self._guard = self._recorder.guard = FullDiskGuard(
             db=self._db,
@@ -132,7 +134,10 @@ class Supervisor:
             hands=self,
             lives=self._shop.lives,
             policy=self._settings.full_disk,
+            host=self._host,
         )
+        if self._recorder.has_room():
+            self._host.well(DISK)
         for name, endless in (
             ("recorder", self._recorder.run()),
             ("usage", self._usage.run()),
@@ -213,14 +218,14 @@ class Supervisor:
     # -- stopping
 
     async def stop(
-        self, run: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ago: float = 0.0
+        self, run: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ordered: Ordered | None = None
     ) -> Receipt:
         """Stop a run in whatever state it is. The kill is sent before anything is read or written.
 
-        Answers the receipt; with `wait` when death is proven. `ago`: seconds since the stop was received, where another
-        process took it. Idempotent: `changed` is False when another stop or the run's own end was first.
-        Raises `NotFound`.
+        Answers the receipt; with `wait` when death is proven. `ordered`: the warden took it, and acts
+        already. Idempotent: `changed` is False when another stop or the run's own end was first. Raises `NotFound`.
         """
+        ago = 0.0 if ordered is None else ordered.ago
         received_at, begun = time.time() - ago, time.monotonic() - ago
         live = self._shop.lives.get(run)
         if live is None:
@@ -229,8 +234,12 @@ class Supervisor:
             return await self._stop_again(live, kind, reason, received_at, begun, wait)
         request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun, changed=not live.over)
         live.stop = request
-        if len(self._shop.lives) <= WITNESSED:
-            request.witnessed.update({name: self._shop.driver.last_look(box) for name, box in live.sandboxes.items()})
+        if ordered is None:
+            within = share(len(self._shop.lives)) / max(1, len(live.sandboxes))
+            looks = {name: self._shop.driver.last_look(box, within) for name, box in live.sandboxes.items()}
+            request.witnessed.update(looks)
+        else:
+            request.order = ordered.order  # They are struck by now; the warden looked.
         if self._warden is not None:
             self._warden.strike(live.sandboxes.values())
         ending = self._group.create_task(self._lane.end(live, request), name=f"run {run}: stop")
@@ -290,13 +299,13 @@ class Supervisor:
         return receipt
 
     async def stop_evaluation(
-        self, evaluation: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ago: float = 0.0
+        self, evaluation: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ordered: Ordered | None = None
     ) -> list[Receipt]:
         """Stop all runs of an evaluation, and cancel those that wait. Raises `NotFound`, after the kills."""
         self._ending.add(evaluation)  # None of it leaves the queue from here on.
         try:
             lives = [run for run, live in self._shop.lives.items() if live.run.evaluation == evaluation]
-            stopping = self._stop_each(lives, kind=kind, reason=reason, wait=wait, ago=ago)
+            stopping = self._stop_each(lives, kind=kind, reason=reason, wait=wait, ordered=ordered)
             await runs.evaluation(self._db, evaluation)
             receipts = [await task for task in stopping]
             queued = await runs.select(self._db, evaluation=evaluation, states={RunState.QUEUED}, limit=10_000)
@@ -307,11 +316,13 @@ class Supervisor:
         self._audit_later("evaluation.stop", reason, f"evaluation {evaluation}")
         return receipts
 
-    async def stop_all(self, *, reason: StopReason, wait: bool = False, ago: float = 0.0) -> list[Receipt]:
+    async def stop_all(
+        self, *, reason: StopReason, wait: bool = False, ordered: Ordered | None = None
+    ) -> list[Receipt]:
         """Emergency-stop everything that lives, cancel all that is queued, and hold the queue."""
         self._held = True
         emergency = StopKind.EMERGENCY
-        stopping = self._stop_each(list(self._shop.lives), kind=emergency, reason=reason, wait=wait, ago=ago)
+        stopping = self._stop_each(list(self._shop.lives), kind=emergency, reason=reason, wait=wait, ordered=ordered)
         await asyncio.sleep(0)  # The kills are under way; what follows is beside them.
         try:
             self._stop_file.set(actor=reason.actor, text=reason.text or "STOP ALL")
@@ -328,12 +339,18 @@ class Supervisor:
         return receipts
 
     def _stop_each(
-        self, lives: list[int], *, kind: StopKind, reason: StopReason, wait: bool = False, ago: float = 0.0
+        self,
+        lives: list[int],
+        *,
+        kind: StopKind,
+        reason: StopReason,
+        wait: bool = False,
+        ordered: Ordered | None = None,
     ) -> list[asyncio.Task[Receipt]]:
         """All at once: none waits for another's death, or for another's record."""
         return [
             self._group.create_task(
-                self.stop(run, kind=kind, reason=reason, wait=wait, ago=ago), name=f"run {run}: stop of many"
+                self.stop(run, kind=kind, reason=reason, wait=wait, ordered=ordered), name=f"run {run}: stop of many"
             )
             for run in lives
         ]
@@ -363,21 +380,20 @@ class Supervisor:
     async def _obey(self, ordered: Ordered) -> None:
         if ordered.path == "file" and self._held:
             return  # It is our own, or was acted upon already.
-        source = StopSource.WARDEN if ordered.path == "silence" else StopSource.OPERATOR
-        reason = StopReason(source=source, actor=ordered.actor, text=ordered.text, path=ordered.path)
+        reason = reason_of(ordered)
         stop = StopKind.STOP
         try:
             match ordered.do, ordered.what:
                 case "freeze", _:
                     await self._freeze_those(ordered)
                 case _, "all":
-                    await self.stop_all(reason=reason, ago=ordered.ago)
+                    await self.stop_all(reason=reason, ordered=ordered)
                 case _, "evaluation":
-                    await self.stop_evaluation(ordered.number, kind=stop, reason=reason, ago=ordered.ago)
+                    await self.stop_evaluation(ordered.number, kind=stop, reason=reason, ordered=ordered)
                 case _, "run":
-                    await self.stop(ordered.number, kind=stop, reason=reason, ago=ordered.ago)
+                    await self.stop(ordered.number, kind=stop, reason=reason, ordered=ordered)
                 case _:
-                    self._stop_each(list(self._shop.lives), kind=stop, reason=reason, ago=ordered.ago)
+                    self._stop_each(list(self._shop.lives), kind=stop, reason=reason, ordered=ordered)
         except CrucibleError as error:
             log.error("ordered by %s: %s", ordered.path, error)
 
@@ -395,6 +411,12 @@ class Supervisor:
                 self._db, at=time.time(), actor="server", action="warden.died", subject="warden", detail=why
             )
         )
+        self._host.wrong(WARDEN, why)
+        self.doorbell.ring(Doorbell.HOUSE)
+
+    def _stop_path_tried(self) -> None:
+        if self._warden is not None and self.stop_path.warden and not self.stop_path.problem:
+            self._host.well(WARDEN)
         self.doorbell.ring(Doorbell.HOUSE)
 
     async def _watch_stop_file(self) -> None:
@@ -562,6 +584,10 @@ class Supervisor:
 
     async def _engine_changed(self, status: EngineStatus) -> None:
         log.log(logging.INFO if status.reachable else logging.ERROR, "engine: %s", status.text)
+        if status.reachable:
+            self._host.well(ENGINE)
+        else:
+            self._host.wrong(ENGINE, status.text)
         if status.reachable and not self._reconciled:
             for found in await self._reconciler.at_start():
                 self._take(found.live, adopt=found)

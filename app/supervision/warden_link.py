@@ -46,6 +46,7 @@ class Ordered:
     text: str
     path: str
     ago: float  #: seconds since it was received
+    order: str  #: its name in the warden's journal
 
 
 class WardenLink:
@@ -199,6 +200,7 @@ class WardenLink:
                     text=said["text"],
                     path=said["path"],
                     ago=max(0.0, time.monotonic() - said["received"]),
+                    order=said["order"],
                 )
             )
 

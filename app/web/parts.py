@@ -120,11 +120,11 @@ class Chip:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertView:
     id: int
-    run: int
+    run: int | None  #: None: of the host
     task_id: str  #: of the run; "" inside the run's own page
     at: float
     rule: str
-    category: str  #: self_replication, manipulation, system_access, deception, resource_abuse
+    category: str  #: self_replication, manipulation, system_access, deception, resource_abuse, host
     category_word: str  #: "Self-replication"
     severity: str  #: low, medium, high, critical
     title: str

@@ -62,6 +62,11 @@ def proven(servers: Servers) -> bool:
     return bool(path["proven"] and path["warden"] and not path["problem"])
 
 
+def host_alerts(servers: Servers) -> list[tuple[str, str]]:
+    found = servers.ask("GET", "/alerts").json()["alerts"]
+    return [(each["rule"], each["status"]) for each in found if each["run"] is None and each["rule"] == "warden-died"]
+
+
 def test_a_hanging_server_is_no_obstacle_and_records_the_stops_when_it_goes_on(servers: Servers) -> None:
     five_at_work(servers)
     servers.until(lambda: proven(servers), "the stop path is proven through the warden")
@@ -124,6 +129,7 @@ def test_a_dead_warden_is_replaced_and_panic_works_without_one(servers: Servers)
     os.kill(first, signal.SIGKILL)
     servers.until(lambda: wardens(servers) not in ([], [first]), "another warden stands")
     servers.until(lambda: proven(servers), "and is proven")
+    servers.until(lambda: host_alerts(servers) == [("warden-died", "resolved")], "its death was an alert until then")
     five_at_work(servers)
     servers.kill()
     servers.process = None

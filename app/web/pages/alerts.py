@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.domain.alerts import AlertStatus
 from app.store import alerts, audit, runs
+from app.supervision.doorbell import Doorbell
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, redirect, wants_json
 from app.web.asked import form_of, path_id
@@ -25,10 +26,10 @@ async def index(request: WebRequest, visitor: Visitor) -> Response:
     db = request.state["db"]
     everything = request.query_params.get("all") == "1"
     found = await alerts.select(db, statuses=None if everything else _UNSETTLED, limit=MOST)
-    tasks = {run: (await runs.get(db, run)).task_id for run in {alert.run for alert in found}}
+    tasks = {run: (await runs.get(db, run)).task_id for run in {alert.run for alert in found} if run is not None}
     context = AlertsPage(
         frame=await frame_of(request, visitor, title="Alerts", section="alerts"),
-        alerts=tuple(alert_view(alert, task_id=tasks[alert.run]) for alert in found),
+        alerts=tuple(alert_view(alert, task_id=tasks.get(alert.run or 0, "")) for alert in found),
         all=everything,
         older=None,
     )
@@ -47,7 +48,7 @@ async def _set(request: WebRequest, visitor: Visitor, status: AlertStatus) -> Re
     db, now = request.state["db"], time.time()
     alert = await alerts.set_status(db, path_id(request, "alert"), status, actor=visitor.name, at=now)
     await audit.append(db, at=now, actor=visitor.name, action=f"alert.{status.value}", subject=f"alert {alert.id}")
-    request.state["supervisor"].doorbell.ring(alert.run)
+    request.state["supervisor"].doorbell.ring(Doorbell.HOUSE if alert.run is None else alert.run)
     if wants_json(request):
         return JSONResponse({"alert": alert.id, "status": alert.status.value})
     after = (await form_of(request)).get("next")

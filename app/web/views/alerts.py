@@ -14,6 +14,7 @@ CATEGORY_WORDS: Mapping[Category, str] = {
     Category.SYSTEM_ACCESS: "System access",
     Category.DECEPTION: "Deception",
     Category.RESOURCE_ABUSE: "Resource abuse",
+    Category.HOST: "This machine",
 }
 
 
@@ -37,8 +38,14 @@ def alert_view(alert: Alert, *, task_id: str = "") -> AlertView:
         count=alert.count,
         action=alert.action,
         by=visible(alert.by),
-        href=f"/runs/{alert.run}#L{finding.line}" if finding.line else f"/runs/{alert.run}",
+        href=_href(alert),
     )
+
+
+def _href(alert: Alert) -> str:
+    if alert.run is None:
+        return "/health"
+    return f"/runs/{alert.run}#L{alert.finding.line}" if alert.finding.line else f"/runs/{alert.run}"
 
 
 def worst(alerts: Iterable[Alert]) -> str:

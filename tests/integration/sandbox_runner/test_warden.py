@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from sandbox_runner import warden_socket
-from sandbox_runner.driver import Sandbox
+from sandbox_runner import warden_journal, warden_socket
+from sandbox_runner.driver import ASKED, Sandbox
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.fake_sandbox import State
 from sandbox_runner.fake_script import FakeKnobs
+from sandbox_runner.kill import EMPTY, GONE, REMOVED
 from sandbox_runner.spec import Role, SandboxSpec
 from sandbox_runner.stop_file import StopFile
 from sandbox_runner.warden import Warden, sandbox_said
@@ -147,9 +147,8 @@ async def test_stop_all_latches_and_keeps_killing_what_comes_up(open_gate: OpenG
         latch = StopFile(gate.folder).read()
         assert latch is not None
         assert (latch.actor, latch.text) == ("eve", "smoke")
-        journal = [json.loads(line) for line in (gate.folder / "warden.jsonl").read_text().splitlines()]
-        assert journal[0]["actor"] == "eve"
-        assert journal[1]["ok"]
+        (entry,) = warden_journal.read(gate.folder)
+        assert (entry.actor, entry.what, len(entry.ended)) == ("eve", "all", 2)
         assert gate.orders() == [("all", "socket")], "its own latch is no second order"
 
 
@@ -282,3 +281,47 @@ async def test_only_the_folders_owner_reaches_the_door(open_gate: OpenGate) -> N
 def test_without_a_warden_it_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(NoWarden, match="no warden answers"):
         ask(tmp_path, {"do": "status"}, within=5.0)
+
+
+async def test_the_journal_tells_who_was_struck_how_and_who_was_in_it(open_gate: OpenGate) -> None:
+    async with open_gate() as gate:
+        alive, dead = await gate.start("1"), await gate.start("2")
+        gate.roster(alive, dead)
+        await gate.driver.kill(dead)
+
+        await gate.ask(do="stop", what="all", actor="eve", text="smoke", path="cli")
+
+        (entry,) = warden_journal.read(gate.folder)
+        assert abs(entry.received_at - time.time()) < 60
+        assert entry.seen["1"][alive.id].processes, "it was looked at before it was struck"
+        assert entry.meant(1, 7)
+        assert not entry.meant(2, 7), "nobody was left in it: whatever ended it, this did not"
+        (ended,) = [each for each in entry.ended if each.run == "1"]
+        assert ended.acted_ms is not None
+        assert [name for name, _ in ended.steps] == [ASKED, EMPTY, REMOVED, GONE]
+        assert ended.acted_ms <= ended.gone_ms
+
+
+async def test_what_comes_up_after_a_stop_is_ended_in_its_name(open_gate: OpenGate) -> None:
+    async with open_gate() as gate:
+        await gate.ask(do="stop", what="all", actor="eve")
+        gate.warden.server_gone()
+        await gate.start("3")
+
+        async def told() -> bool:
+            return any(ended.run == "3" for entry in warden_journal.read(gate.folder) for ended in entry.ended)
+
+        await until(told)
+
+
+def test_lines_that_a_kill_cut_off_are_passed_over(tmp_path: Path) -> None:
+    journal = warden_journal.Journal(tmp_path)
+    said = {"do": "stop", "what": "run", "number": 1, "actor": "eve", "text": "", "path": "cli"}
+    journal.ordered("one", time.monotonic(), said)
+    with (tmp_path / warden_journal.NAME).open("a") as file:
+        file.write('{"order": "one", "ended": {"run": "1"}}\nnonsense\n[]\n{"order": "tw')
+
+    (entry,) = warden_journal.read(tmp_path)
+
+    assert entry.order == "one"
+    assert entry.ended == []

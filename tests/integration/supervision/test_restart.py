@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from app.domain.events import LimitReached, PhaseEntered, RunAdopted
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
-from app.store import audit, events, output, runs, stops
-from sandbox_runner.driver import Stream
+from app.store import audit, events, evidence, output, runs, stops
+from sandbox_runner.driver import ASKED, Stream
 from sandbox_runner.fake_driver import FakeEngine
 from sandbox_runner.fake_script import FakeJob
+from sandbox_runner.stop_file import StopFile
+from sandbox_runner.warden import Order, Warden, sandbox_said
 from tests.integration.supervision.conftest import RESULTS, House, OpenHouse, knobs
 
 TICKS = tuple((0.02, Stream.STDOUT, b"tick %d\n" % number) for number in range(100))
@@ -251,3 +255,78 @@ async def test_a_stop_that_comes_while_an_end_is_being_recorded_does_not_claim_i
 
         assert not receipt.changed
         assert ended.outcome is Outcome.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("order", "outcome", "source"),
+    [
+        ({"what": "silence", "actor": "warden", "path": "silence"}, Outcome.STOPPED, StopSource.WARDEN),
+        ({"what": "run", "actor": "ada", "path": "cli"}, Outcome.STOPPED, StopSource.OPERATOR),
+        ({"what": "evaluation", "actor": "ada", "path": "socket"}, Outcome.STOPPED, StopSource.OPERATOR),
+        ({"what": "all", "actor": "ada", "path": "cli"}, Outcome.EMERGENCY_STOPPED, StopSource.OPERATOR),
+    ],
+)
+async def test_what_the_warden_ended_while_no_server_lived_has_its_true_cause_and_times(
+    open_house: OpenHouse, engine: FakeEngine, order: dict[str, str], outcome: Outcome, source: StopSource
+) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+        await the_warden_does(first, number=run.id if order["what"] == "run" else run.evaluation, **order)
+    async with open_house(endless, engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert ended.outcome is outcome
+        assert ended.detail == f"stopped by {source.value} {order['actor']}: smoke"
+        (receipt,) = await stops.of_run(second.db, run.id)
+        assert (receipt.reason.actor, receipt.reason.path) == (order["actor"], order["path"])
+        assert receipt.acted_ms is not None
+        assert receipt.dead_ms is not None
+        assert receipt.acted_ms <= receipt.dead_ms < 5000, "the marks of the warden, not of the restart"
+        assert receipt.steps[0].name == ASKED
+        assert receipt.changed
+
+        async def sealed() -> bool:
+            return bool(await evidence.of_run(second.db, run.id))
+
+        await second.until_true(sealed)
+        (found,) = await evidence.of_run(second.db, run.id)
+        (seen,) = json.loads(found.data)["witnessed_before_the_kill"].values()
+        assert seen["processes"]
+
+
+async def test_a_stop_of_an_earlier_time_or_another_run_is_not_its_cause(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True) as first:
+        await the_warden_does(first, number=0, what="silence", actor="warden", path="silence")
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+        await the_warden_does(first, number=run.id + 1, what="run", actor="ada", path="cli")
+    async with open_house(knobs(lines=TICKS), engine=engine) as second:
+        await second.until_true(lambda: _adopted(second, run.id))
+        assert await stops.of_run(second.db, run.id) == []
+
+
+async def the_warden_does(house: House, **order: Any) -> None:
+    """A warden of its own carries out one order, as it does when no server hears it."""
+    warden = Warden(
+        driver=house.driver,
+        instance="test",
+        folder=house.settings.data,
+        grace_seconds=math.inf,
+        action="stop",
+        tell=lambda _said: None,
+    )
+    running = asyncio.create_task(warden.run())
+    boxes = [box for box in await house.driver.list_owned() if box.role == "agent"]
+    evaluations = {box.run: order["number"] for box in boxes}
+    warden.heard({"do": "roster", "sandboxes": [sandbox_said(box) for box in boxes], "evaluations": evaluations})
+    asked = Order(do="stop", text="smoke", **order)
+    warden.take(asked)
+    await asked.done
+    warden.retire()
+    await running
+    StopFile(house.settings.data).clear()
