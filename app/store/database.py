@@ -65,7 +65,7 @@ class Database:
         # A lock of our own, so that waiting writers queue in order instead of polling the file's lock.
         self._one_writer = asyncio.Lock()
         self._followers = asyncio.Semaphore(FOLLOWERS)
-        #: Held by whoever takes chunks apart in a thread for a reader: all searches together use one core, in turns.
+        #: Held by whoever takes chunks apart in threads for a reader: all searches together are one at work, in turns.
         self.one_scan = asyncio.Lock()
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,11 @@ from app.store.query import Finder, Query
 from app.store.stretch import Stretch, step
 
 log = logging.getLogger(__name__)
+
+#: From so many chunks on a step is shared with a second thread: opening chunks and matching leave the interpreter free.
+SHARED_CHUNKS = 8
+#: Hits per chunk above which it is not: numbering them needs the interpreter, and two would keep the others from it.
+DENSE = 16
 
 #: Hits that are listed by number unless asked otherwise; all are counted.
 MOST_HITS = 10_000
@@ -58,12 +64,12 @@ async def search(
     found by another search after `scanned_to`. Stop iterating to end it: a step takes some 20 ms of a thread, never of
     the event loop. Raises `NotFound`, and `Broken` when the record cannot be read.
     """
-    finder = Finder(query)
+    scan = _scanner(query)
     stretch = Stretch(run=run, after=after, before=before, newest_first=newest_first)
     matches = lost = 0
     done = False
     while not done:
-        made = await step(db, stretch, _scanner(finder))
+        made = await step(db, stretch, scan)
         stretch, done = made.rest, made.done
         numbers, gone = made.made
         left = max(0, limit - matches)
@@ -129,28 +135,47 @@ def _found(lines: list[StoredLine], total: int, *, newest_first: bool) -> Found:
     return Found(lines=lines[::-1] if newest_first else lines, scanned_to=end, total=total, done=False)
 
 
-def _scanner(finder: Finder) -> Any:
+def _scanner(query: Query) -> Any:
+    """The work of a search; belongs to one. It has two finders because none is for two threads at once."""
+    mine, other = Finder(query), Finder(query)
+    dense = False
+
     def scan(rows: Sequence[Row[Any]], first: int, last: int) -> tuple[list[int], int]:
         """The numbers of the wanted lines, and how many lines could not be searched."""
-        numbers: list[int] = []
-        lost = 0
-        for row in rows:
-            if finder.skips(levels_of(row), row.line_count):
-                continue
-            try:
-                indices = finder.find(opened(chunk_of(row)))
-            except CorruptChunk as error:
-                log.error("run %d: lines %d to %d are not searched: %s", row.run, row.first_line, row.last_line, error)
-                lost += min(last, row.last_line) - max(first, row.first_line) + 1
-                continue
-            begin = row.first_line
-            found = [begin + index for index in indices]
-            if row.first_line < first or row.last_line > last:
-                found = [number for number in found if first <= number <= last]
-            numbers += found
+        nonlocal dense
+        if dense or len(rows) < SHARED_CHUNKS:
+            numbers, lost = _scanned(mine, rows, first, last)
+        else:
+            half = len(rows) // 2
+            with ThreadPoolExecutor(1, thread_name_prefix="search") as second:
+                later = second.submit(_scanned, other, rows[half:], first, last)
+                numbers, lost = _scanned(mine, rows[:half], first, last)
+                more, gone = later.result()
+            numbers, lost = numbers + more, lost + gone
+        dense = len(numbers) > DENSE * len(rows)
         return numbers, lost
 
     return scan
+
+
+def _scanned(finder: Finder, rows: Sequence[Row[Any]], first: int, last: int) -> tuple[list[int], int]:
+    numbers: list[int] = []
+    lost = 0
+    for row in rows:
+        if finder.skips(levels_of(row), row.line_count):
+            continue
+        try:
+            indices = finder.find(opened(chunk_of(row)))
+        except CorruptChunk as error:
+            log.error("run %d: lines %d to %d are not searched: %s", row.run, row.first_line, row.last_line, error)
+            lost += min(last, row.last_line) - max(first, row.first_line) + 1
+            continue
+        begin = row.first_line
+        found = [begin + index for index in indices]
+        if row.first_line < first or row.last_line > last:
+            found = [number for number in found if first <= number <= last]
+        numbers += found
+    return numbers, lost
 
 
 def _picker(finder: Finder) -> Any:
