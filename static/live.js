@@ -1,4 +1,5 @@
 // What a page does by itself: one stream in, the page up to date. Every page works without this file.
+import { startAttend } from "./live/attend.js";
 import { Beside } from "./live/beside.js";
 import { banner, heardFrame, refresh, say, showBehind, showState, startChrome, textBanner } from "./live/chrome.js";
 import { heardTime, serverNow, startClock } from "./live/clock.js";
@@ -17,6 +18,7 @@ import { Watched } from "./live/watched.js";
 startClock();
 startChrome();
 startStop();
+startAttend();
 startCues();
 
 const { stream: followed, version, worker } = document.body.dataset;

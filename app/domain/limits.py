@@ -29,6 +29,7 @@ class RunLimits:
     disk_bytes: int = 128 * MIB  #: the agent's home; lies in memory, as /tmp does: at most about a third of it
     output_bytes: int = 64 * MIB  #: what the agent may print
     idle_seconds: int = 0  #: no output and next to no CPU time for so long in one go; 0: as long as it likes
+    unattended_seconds: int = 0  #: it goes on only while a person shows up so often; 0: nobody needs to
 
 
 #: field -> (lowest, highest) accepted; a typing error should not take a host down
@@ -41,6 +42,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "disk_bytes": (1 * MIB, 64 * 1024 * MIB),
     "output_bytes": (1024, 64 * 1024 * MIB),
     "idle_seconds": (0, 7 * 24 * 3600),
+    "unattended_seconds": (0, 7 * 24 * 3600),
 }
 
 

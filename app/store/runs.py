@@ -97,6 +97,7 @@ async def select(
     *,
     states: Collection[RunState] | None = None,
     evaluation: int | None = None,
+    suite: str | None = None,
     ended_after: float | None = None,
     before: int | None = None,
     limit: int = 200,
@@ -111,6 +112,8 @@ async def select(
         conditions.append(table.state.in_([state.value for state in states]))
     if evaluation is not None:
         conditions.append(table.evaluation == evaluation)
+    if suite is not None:
+        conditions.append(table.suite == suite)
     if ended_after is not None:
         # By the index of ends: with a plain condition SQLite walked through all that ever ended (15 ms at 50,000 runs).
         conditions.append(table.id.in_(sql_select(table.id).where(table.ended_at > ended_after)))

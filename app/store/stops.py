@@ -99,13 +99,36 @@ async def of_runs(db: Database, runs: Collection[int]) -> Mapping[int, list[Rece
 
 
 @whole
-async def set_text(db: Database, receipt: int, text: str) -> None:
-    """The reason, given after the stop. Raises `NotFound`."""
+async def proven(db: Database, *, limit: int) -> list[Receipt]:
+    """Those that ended a run, with the mark of death; newest first."""
+    table = tables.receipts
+    query = select(table).where(table.c.changed, table.c.dead_ms.is_not(None)).order_by(table.c.id.desc()).limit(limit)
+    async with db.reading() as connection:
+        return [_receipt(row) for row in await connection.execute(query)]
+
+
+@whole
+async def without_reason(db: Database, *, limit: int) -> list[Receipt]:
+    """People's stops of which nobody has said why, newest first."""
+    table = tables.receipts
+    asked = (table.c.source == StopSource.OPERATOR.value, table.c.changed, table.c.text == "")
+    async with db.reading() as connection:
+        rows = await connection.execute(select(table).where(*asked).order_by(table.c.id.desc()).limit(limit))
+        return [_receipt(row) for row in rows]
+
+
+@whole
+async def set_text(db: Database, receipt: int, text: str, *, actor: str, at: float) -> None:
+    """The reason, given after the stop, with its entry in the audit. Raises `NotFound`."""
     table = tables.receipts
     async with db.writing() as connection:
-        changed = await connection.execute(update(table).where(table.c.id == receipt).values(text=text))
-        if changed.rowcount == 0:
+        changed = await connection.execute(
+            update(table).where(table.c.id == receipt).values(text=text).returning(table.c.run)
+        )
+        run = changed.scalar_one_or_none()
+        if run is None:
             raise NotFound(f"there is no receipt {receipt}")
+        await audit.record(connection, at=at, actor=actor, action="stop.reason", subject=f"run {run}", detail=text)
 
 
 async def _set(connection: AsyncConnection, receipt: int, **values: object) -> Row[Any] | None:

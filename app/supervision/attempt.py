@@ -49,7 +49,8 @@ from app.task_standard.family import Family, load_family
 from sandbox_runner.driver import Exit, Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Job, Role
 
-#: Job ids in the agent's sandbox are fixed, so that a restarted server knows what it finds.
+#: Job ids in the agent's sandbox are fixed, so that a restarted server knows what it finds. Those
+#: from COLLECT on collect.
 POPULATE, AGENT, COLLECT = 1, 2, 3
 
 Found = Callable[[Finding], None]
@@ -292,7 +293,8 @@ class Attempt:
     async def _collect(self, box: OpenSandbox, watch: Watch) -> Collected:
         limits = CollectLimits(bytes=self.shop.settings.collect_bytes)
         tokens = await self._honeytokens()
-        job = operations.collect_job(COLLECT, limits.bytes, limits.files, untouched=tokens)
+        number = await self._number_to_collect(box)
+        job = operations.collect_job(number, limits.bytes, limits.files, untouched=tokens)
         outcome = await box.run(job, result_limit=limits.bytes * 2, within=self.shop.settings.operation_seconds)
         await self._ended(job, outcome)
         collected = await asyncio.to_thread(operations.parse_collected, outcome.result, limits)
@@ -302,6 +304,15 @@ class Attempt:
         for finding in await asyncio.to_thread(watch.leaked, collected.archive, "the files it left"):
             self.found(finding)
         return collected
+
+    async def _number_to_collect(self, box: OpenSandbox) -> int:
+        """Not one that is taken: a server that was killed while it collected took what it had heard with it."""
+        last = max(box.jobs, default=0)
+        if last < COLLECT:
+            return COLLECT
+        within = self.shop.settings.operation_seconds
+        await box.cut(operations.collect_job(last, 0, 0), output_limit=0, within=within)
+        return last + 1
 
     async def _collect_at_limit(self, box: OpenSandbox, agent: Agent, watch: Watch) -> Collected | None:
         """What a limit left unfinished, where the task wants it scored. None of the agent's works any more by then."""

@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -144,6 +144,11 @@ class OpenSandbox:
             raise Broken(f"{job.name} took longer than {within:.0f} s") from None
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from group_error
+
+    @property
+    def jobs(self) -> Collection[int]:
+        """Those the keeper knew when it was connected to."""
+        return self._require().state.jobs
 
     async def cut(self, job: Job, *, output_limit: int, within: float) -> None:
         """End a job that may do no more. What it had printed is stored up to `output_limit`; the rest is counted.

@@ -9,6 +9,7 @@ import logging
 import time
 from typing import Self
 
+from app.domain.attendance import Attended
 from app.domain.errors import Conflict, CrucibleError
 from app.domain.events import OutputLost
 from app.domain.runs import Evaluation, EvaluationRequest, Outcome, PlannedRun, Run, RunState
@@ -18,6 +19,7 @@ from app.store import audit, events, hold, runs, stops
 from app.store.database import Database
 from app.supervision.alerting import Alerting
 from app.supervision.attempt import Attempt, setup_image_of
+from app.supervision.attendance import Attendance
 from app.supervision.doorbell import Doorbell
 from app.supervision.engine_watch import EngineStatus, EngineWatch
 from app.supervision.full_disk import FullDiskGuard
@@ -115,6 +117,14 @@ class Supervisor:
         live = self._shop.lives.get(run)
         return live.intake.account() if live is not None and live.intake is not None else None
 
+    def attended(self, run: int) -> Attended | None:
+        """When a person has to show up at an attended run; None when nobody has to."""
+        return self._attendance.of(run)
+
+    async def attend(self, run: int, *, actor: str) -> None:
+        """A person is at the run's page. Raises `Conflict` when it waits for nobody."""
+        await self._attendance.seen(run, actor=actor)
+
     @property
     def stop_path(self) -> StopPath:
         """The last proof that a stop would reach the engine and the warden."""
@@ -127,6 +137,9 @@ class Supervisor:
         self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._host = HostAlerts(db=self._db, doorbell=self.doorbell, group=self._group)
         self._alerting = Alerting(db=self._db, doorbell=self.doorbell, group=self._group, hands=self)
+        self._attendance = Attendance(
+            db=self._db, doorbell=self.doorbell, group=self._group, hands=self, lives=self._shop.lives
+        )
         self._guard = self._recorder.guard = FullDiskGuard(
             db=self._db,
             doorbell=self.doorbell,
@@ -147,6 +160,7 @@ class Supervisor:
             ("reconcile", self._reconciler.run()),
             ("stop proof", self._proof.run()),
             ("stop file", self._watch_stop_file()),
+            ("attendance", self._attendance.run()),
         ):
             self._background.append(self._group.create_task(endless, name=name))
         if self._warden is not None:

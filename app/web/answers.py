@@ -36,6 +36,8 @@ NOTICES = {
     "not-held": "The queue was not held.",
     "frozen": "The run stands still.",
     "thawed": "The run goes on.",
+    "drill": "This is a drill. Wait until the agent is at work, then stop it by any way you like.",
+    "attended": "You are there: the time of this run begins anew.",
     "reason": "The reason is noted.",
     "password": "The password is changed; other sessions have ended.",
     "revoked": "The token no longer works.",

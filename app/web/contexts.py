@@ -30,16 +30,19 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
+from app.domain.attendance import Attended
 from app.web.parts import (
     AgentView,
     AlertView,
     AuditEntryView,
     Check,
     Chip,
+    DrillView,
     EngineView,
     EvaluationView,
     EventView,
     HoldView,
+    LatencyRow,
     LimitField,
     LimitView,
     LineView,
@@ -57,6 +60,7 @@ from app.web.parts import (
     SuiteView,
     TaskResult,
     TokenView,
+    UnexplainedView,
     WatcherView,
 )
 from app.web.views.usage import UsageRow
@@ -155,6 +159,7 @@ class Panel:
     watchers: tuple[WatcherView, ...]  #: who has it open and in sight
     printed: int | None  #: bytes its keeper says it printed, lost ones included; None when nobody counted
     at: float | None = None  #: it shows the run as it was then; None: as it is
+    attended: Attended | None = None  #: when a person has to show up, where one has to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,6 +413,7 @@ class AlertsPage:
     alerts: tuple[AlertView, ...]
     all: bool
     older: str | None
+    unexplained: tuple[UnexplainedView, ...]  #: stops without a reason, newest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,6 +430,9 @@ class HealthPage:
     proofs: tuple[ProofRow, ...]  #: newest first
     under_way: ProofProgress | None
     failure: str  #: why the last proof did not come to its end
+    latencies: tuple[LatencyRow, ...]  #: of the newest stops, by the way they came in
+    drills: tuple[DrillView, ...]  #: newest first
+    last_drill: str  #: how long ago one was passed
     warnings: tuple[tuple[str, str], ...]  #: (text, source) for versions older than the fix of a known escape
 
 

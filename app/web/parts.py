@@ -100,6 +100,44 @@ class ReceiptView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyRow:
+    """How fast the stops were that came by one way; milliseconds from received to verified dead."""
+
+    path: str
+    count: int
+    median: float
+    p95: float
+    worst: float
+    bins: tuple[tuple[str, int, float], ...]  #: (up to, how many, part of the fullest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillView:
+    """A drill and what came of it."""
+
+    run: int
+    at: float
+    word: str  #: stopped, under way, nobody stopped it
+    by: str
+    path: str
+    press: str  #: from its beginning to the press
+    dead_ms: float | None  #: from the press to the proven end
+    passed: bool
+    live: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnexplainedView:
+    """A stop of which nobody has said why."""
+
+    receipt: int
+    run: int
+    task_id: str
+    actor: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatcherView:
     """Someone who has a run open and in sight now."""
 

@@ -52,6 +52,7 @@ TABLE: tuple[BaseRoute, ...] = (
     person("POST", "/runs/{run}/reason", stops.reason),  # receipt, text, next
     person("POST", "/runs/{run}/freeze", stops.freeze),  # text, next
     person("POST", "/runs/{run}/thaw", stops.thaw),  # next
+    person("POST", "/runs/{run}/attend", stops.attend),  # next
     person("POST", "/runs/{run}/again", stops.again),
     person("POST", "/stop-all", stops.stop_all, hurry=True),  # confirm=yes, text, next; without confirm it asks
     person("POST", "/release", stops.release),  # text
@@ -60,6 +61,7 @@ TABLE: tuple[BaseRoute, ...] = (
     person("POST", "/alerts/{alert}/resolve", alerts.resolve),  # next
     person("GET", "/health", health.health),  # ?proof=
     person("POST", "/health/prove", health.prove),
+    person("POST", "/drill", stops.drill),
     person("GET", "/audit", audit.index),  # ?before=
     person("GET", "/account", account.show),
     person("POST", "/account/tokens", account.create_token),  # name, days

@@ -91,6 +91,7 @@ class Feeds:
                 pages=self._pages,
                 account=self._supervisor.account,
                 watchers=self.presence.of,
+                attended=self._supervisor.attended,
             )
 
         with self._share(run, make, ear) as feed:

@@ -14,6 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from app.domain.attendance import Attended
 from app.store import output, usage
 from app.store.database import Database
 from app.store.news import Standing, news
@@ -88,8 +89,10 @@ class RunFeed(Feed):
         pages: Pages,
         account: Callable[[int], Account | None],
         watchers: Callable[[int], tuple[WatcherView, ...]],
+        attended: Callable[[int], Attended | None],
     ) -> None:
         super().__init__()
+        self._attended = attended
         self._account = account
         self._watchers = watchers
         self._panel: Panel | None = None
@@ -157,7 +160,14 @@ class RunFeed(Feed):
             return old.panel, old.alerts, event
         self._panel_at = time.monotonic()
         watchers, account = self._watchers(self._run), self._account(self._run)
-        view, event = await panel_of(self._db, self._run, now=time.time(), watchers=watchers, account=account)
+        view, event = await panel_of(
+            self._db,
+            self._run,
+            now=time.time(),
+            watchers=watchers,
+            account=account,
+            attended=self._attended(self._run),
+        )
         self._panel = view
         panel = frame("panel", {"run": self._run, "html": self._pages.render(view)})
         found = await alerts_of(self._db, self._run)

@@ -7,17 +7,21 @@ import time
 from starlette.responses import JSONResponse, Response
 
 from app.domain.alerts import AlertStatus
-from app.store import alerts, audit, runs
+from app.store import alerts, audit, runs, stops
+from app.store.database import Database
 from app.supervision.doorbell import Doorbell
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, redirect, wants_json
 from app.web.asked import form_of, path_id
 from app.web.contexts import AlertsPage
 from app.web.cross_site import local_path
+from app.web.parts import UnexplainedView
 from app.web.state import WebRequest
+from app.web.text import visible
 from app.web.views.alerts import alert_view
 
 MOST = 500
+MOST_UNEXPLAINED = 50
 _UNSETTLED = frozenset({AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED})
 
 
@@ -32,8 +36,24 @@ async def index(request: WebRequest, visitor: Visitor) -> Response:
         alerts=tuple(alert_view(alert, task_id=tasks.get(alert.run or 0, "")) for alert in found),
         all=everything,
         older=None,
+        unexplained=await _unexplained(db),
     )
     return page(request, context)
+
+
+async def _unexplained(db: Database) -> tuple[UnexplainedView, ...]:
+    found = await stops.without_reason(db, limit=MOST_UNEXPLAINED)
+    tasks = {run: (await runs.get(db, run)).task_id for run in {receipt.run for receipt in found}}
+    return tuple(
+        UnexplainedView(
+            receipt=each.id,
+            run=each.run,
+            task_id=tasks[each.run],
+            actor=visible(each.reason.actor),
+            at=each.received_at,
+        )
+        for each in found
+    )
 
 
 async def acknowledge(request: WebRequest, visitor: Visitor) -> Response:

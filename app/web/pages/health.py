@@ -8,11 +8,15 @@ import time
 
 from starlette.responses import PlainTextResponse, Response
 
+from app.domain.drills import SUITE as DRILL
+from app.domain.drills import Drill, drill_of
 from app.domain.errors import CrucibleError
 from app.domain.proofs import Proof
 from app.proof.versions import warnings
 from app.settings import Settings
-from app.store import hold, proofs
+from app.store import events, hold, proofs, runs
+from app.store import stops as store_stops
+from app.store.database import Database
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, redirect
 from app.web.contexts import HealthPage, Strip
@@ -21,9 +25,12 @@ from app.web.parts import Check, SettingView, StopPathView
 from app.web.state import AppState, WebRequest
 from app.web.views.proof import progress_view, proof_row, proof_view
 from app.web.views.runtimes import runtime_check
+from app.web.views.stops import drill_view, latency_rows, since_last
 
 #: Below this the record may soon have no room.
 LITTLE_DISK = 1024**3
+#: The newest stops, whose times are told, and the newest drills.
+STOPS_COUNTED, DRILLS_READ, DRILLS_SHOWN = 1000, 50, 10
 
 STOPS = (
     ("STOP on the run page, or Shift+K and Enter", "stops one run"),
@@ -44,8 +51,12 @@ async def health(request: WebRequest, visitor: Visitor) -> Response:
     proving = state["proving"]
     recent = await proofs.recent(state["db"])
     shown = await _asked(request, recent)
+    drills = await _drills(state["db"])
     context = HealthPage(
         frame=frame,
+        latencies=latency_rows(await store_stops.proven(state["db"], limit=STOPS_COUNTED)),
+        drills=tuple(drill_view(drill) for drill in drills[:DRILLS_SHOWN]),
+        last_drill=since_last(drills, time.time()),
         proof=proof_view(shown) if shown is not None else None,
         proofs=tuple(proof_row(proof) for proof in recent),
         under_way=progress_view(proving.under_way) if proving.under_way is not None else None,
@@ -56,6 +67,13 @@ async def health(request: WebRequest, visitor: Visitor) -> Response:
         stops=STOPS,
     )
     return page(request, context)
+
+
+async def _drills(db: Database) -> list[Drill]:
+    """Newest first."""
+    found = await runs.select(db, suite=DRILL, limit=DRILLS_READ, narrow=True)
+    receipts = await store_stops.of_runs(db, [run.id for run in found])
+    return [drill_of(run, await events.read(db, run.id, limit=100), receipts.get(run.id, [])) for run in found]
 
 
 async def _asked(request: WebRequest, recent: list[Proof]) -> Proof | None:

@@ -30,6 +30,7 @@ _LABELS = {
     "disk_bytes": ("Disk", "Bytes, or 128m. The agent's home."),
     "output_bytes": ("Output", "Bytes, or 64m. What it may print."),
     "idle_seconds": ("Idle time", "Seconds, or 5m. No output and no CPU time; 0: never."),
+    "unattended_seconds": ("Unattended", "Seconds, or 5m. It waits for a person at its page that often; 0: never."),
 }
 
 

@@ -36,8 +36,9 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
     charts = await charts_of(db, run, nonce=frame.nonce, until=bar.at)
     until = None
     if bar.at is None:
-        watchers, account = request.state["feeds"].presence.of(run_id), request.state["supervisor"].account(run_id)
-        panel, event = await panel_of(db, run_id, now=now, watchers=watchers, account=account)
+        supervisor, watchers = request.state["supervisor"], request.state["feeds"].presence.of(run_id)
+        account, attended = supervisor.account(run_id), supervisor.attended(run_id)
+        panel, event = await panel_of(db, run_id, now=now, watchers=watchers, account=account, attended=attended)
         alerts = await alerts_of(db, run_id)
     else:
         was = await as_it_was(db, run, bar.at)

@@ -6,8 +6,11 @@ import time
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from app.domain.drills import SUITE as DRILL
 from app.domain.errors import NotFound, Refused
+from app.domain.runs import EvaluationRequest
 from app.domain.stops import StopKind, StopReason, StopSource
+from app.store import runs
 from app.store import stops as store_stops
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, redirect, wants_fragment, wants_json
@@ -82,19 +85,36 @@ async def thaw(request: WebRequest, visitor: Visitor) -> Response:
     return await _back(request, run, "thawed", form.get("next"))
 
 
+async def drill(request: WebRequest, visitor: Visitor) -> Response:
+    """Start a harmless run for somebody to stop; its page is where that is done."""
+    evaluation = await request.state["supervisor"].submit(EvaluationRequest(suite=DRILL), actor=visitor.name)
+    (run,) = await runs.select(request.state["db"], evaluation=evaluation.id)
+    return redirect(f"/runs/{run.id}?said=drill")
+
+
+async def attend(request: WebRequest, visitor: Visitor) -> Response:
+    """Somebody is there: pressed, or moved on the run's page."""
+    run, form = path_id(request, "run"), await form_of(request)
+    await request.state["supervisor"].attend(run, actor=visitor.name)
+    return await _back(request, run, "attended", form.get("next"))
+
+
 async def again(request: WebRequest, visitor: Visitor) -> Response:
     new = await request.state["supervisor"].again(path_id(request, "run"), actor=visitor.name)
     return redirect(f"/runs/{new.id}")
 
 
-async def reason(request: WebRequest, _visitor: Visitor) -> Response:
+async def reason(request: WebRequest, visitor: Visitor) -> Response:
     """Why it was stopped, said afterwards."""
     db, run, form = request.state["db"], path_id(request, "run"), await form_of(request)
     wanted = text_field(form, "receipt", limit=20)
     receipt = next((one for one in await store_stops.of_run(db, run) if str(one.id) == wanted), None)
     if receipt is None:
         raise NotFound(f"run {run} has no receipt {wanted!r}", where="receipt")
-    await store_stops.set_text(db, receipt.id, text_field(form, "text"))
+    text = text_field(form, "text")
+    if not text:
+        raise Refused("is empty", where="text", todo="Say in a few words why it was stopped.")
+    await store_stops.set_text(db, receipt.id, text, actor=visitor.name, at=time.time())
     request.state["supervisor"].doorbell.ring(run)
     return await _back(request, run, "reason", form.get("next"))
 

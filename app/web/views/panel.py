@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from app.domain.attendance import Attended
 from app.domain.events import OutputCounted, Recorded
 from app.domain.runs import Run
 from app.domain.stops import Receipt
@@ -35,6 +36,7 @@ async def panel_of(
     now: float,
     watchers: tuple[WatcherView, ...] = (),
     account: Account | None = None,
+    attended: Attended | None = None,
 ) -> tuple[Panel, int]:
     """The panel and the seq of the last event it knows. Raises `NotFound`."""
     run = await runs.get(db, run_id)
@@ -42,7 +44,7 @@ async def panel_of(
     receipts = await stops.of_run(db, run_id)
     sealed = await evidence.digests(db, run_id) if receipts else {}
     plain = panel_from(run, recorded, receipts, await usage.peak(db, run_id), now=now, sealed=sealed)
-    panel = replace(plain, watchers=watchers, printed=_printed(recorded, account))
+    panel = replace(plain, watchers=watchers, printed=_printed(recorded, account), attended=attended)
     return panel, recorded[-1].seq if recorded else 0
 
 
@@ -110,14 +112,13 @@ def limits_of(run: Run, peak: UsagePoint | None, *, now: float) -> tuple[LimitVi
         _limit("pids", "Processes, peak", limits.pids, pids, lambda value: f"{value:.0f}"),
         _limit("disk_bytes", "Disk", limits.disk_bytes, None, bytes_text),
         _limit("output_bytes", "Output", limits.output_bytes, run.bytes, bytes_text),
-        _limit(
-            "idle_seconds",
-            "Idle time",
-            limits.idle_seconds,
-            None,
-            lambda value: duration_text(value) if value else "never",
-        ),
+        _limit("idle_seconds", "Idle time", limits.idle_seconds, None, _or_never),
+        _limit("unattended_seconds", "Unattended", limits.unattended_seconds, None, _or_never),
     )
+
+
+def _or_never(seconds: float) -> str:
+    return duration_text(seconds) if seconds else "never"
 
 
 def _limit(name: str, label: str, allowed: float, used: float | None, text: Callable[[float], str]) -> LimitView:

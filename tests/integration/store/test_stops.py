@@ -82,7 +82,7 @@ async def test_a_proven_death_does_not_fail_afterwards(db: Database, run: int) -
 async def test_the_reason_may_be_given_later(db: Database, run: int) -> None:
     receipt = await record(db, run)
 
-    await stops.set_text(db, receipt.id, "it dug a tunnel")
+    await stops.set_text(db, receipt.id, "it dug a tunnel", actor="ada", at=1.0)
 
     [found] = await stops.of_run(db, run)
     assert found.reason.text == "it dug a tunnel"
@@ -95,7 +95,7 @@ async def test_what_is_not_there_is_not_found(db: Database) -> None:
     for asked in (
         stops.verified(db, 8, acted_ms=1.0, dead_ms=1.0, at=1.0),
         stops.failed(db, 8, "x", at=1.0),
-        stops.set_text(db, 8, "x"),
+        stops.set_text(db, 8, "x", actor="ada", at=1.0),
     ):
         with pytest.raises(NotFound, match="no receipt 8"):
             await asked

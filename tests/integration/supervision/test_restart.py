@@ -22,6 +22,7 @@ from sandbox_runner.fake_script import FakeJob
 from sandbox_runner.stop_file import StopFile
 from sandbox_runner.warden import Order, Warden, sandbox_said
 from tests.integration.supervision.conftest import RESULTS, House, OpenHouse, knobs
+from tests.integration.supervision.test_limits import submission
 
 TICKS = tuple((0.02, Stream.STDOUT, b"tick %d\n" % number) for number in range(100))
 
@@ -180,6 +181,20 @@ async def test_containers_of_no_known_run_are_ended_at_the_start(open_house: Ope
 
 async def _nothing_owned(house: House) -> bool:
     return await house.driver.list_owned() == []
+
+
+async def test_what_was_being_collected_when_the_server_was_killed_is_collected_anew(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    slow = knobs(lines=(), jobs={"collect": FakeJob(answer=submission(b"the whole answer"), run_for=1.0)})
+    async with open_house(slow, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until_true(lambda: _asked(engine, "collect"))
+        await asyncio.sleep(0.3)  # What it answered is taken by now, and forgotten by its keeper.
+    async with open_house(slow, engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert (ended.outcome, ended.submission) == (Outcome.SUCCEEDED, "the whole answer")
 
 
 OPERATOR = StopReason(source=StopSource.OPERATOR, actor="ada", text="odd", path="web")

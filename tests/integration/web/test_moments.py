@@ -65,7 +65,7 @@ async def story(site: Site) -> Run:
     steps = [StopStep(name="told", ms=100), StopStep(name="seen dead", ms=2000)]
     await stops.verified(db, receipt.id, acted_ms=100, dead_ms=2000, steps=steps, at=START + 52)
     await runs.set_submission(db, run.id, "the answer")
-    await stops.set_text(db, receipt.id, "a reason given afterwards")
+    await stops.set_text(db, receipt.id, "a reason given afterwards", actor="ada", at=1.0)
     ended = {"outcome": Outcome.STOPPED, "detail": "by ada"}
     await runs.transition(db, run.id, RunState.STOPPING, RunState.ENDED, at=START + 60, **ended)
     return await runs.get(db, run.id)
