@@ -1,13 +1,14 @@
-"""How far a run's record is, and what came since: all that whoever follows a run asks for, in one transaction."""
+"""How far the records of runs are, and what came since: all that whoever follows them asks for, in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Select, and_, bindparam, func, or_, select
 
-from app.domain.errors import NotFound
 from app.domain.runs import RunState
 from app.store import tables
 from app.store.chunk_rows import lines_of
@@ -35,9 +36,10 @@ class News:
     lines: Sequence[StoredLine] | None = None
 
 
-_USAGE = select(func.max(tables.usage_points.c.seq)).where(tables.usage_points.c.run == bindparam("of_run"))
+_USAGE = select(func.max(tables.usage_points.c.seq)).where(tables.usage_points.c.run == tables.runs.c.id)
 _STANDING = (
     select(
+        tables.runs.c.id,
         tables.runs.c.state,
         tables.progress.c.events,
         tables.progress.c.lines,
@@ -45,35 +47,55 @@ _STANDING = (
         _USAGE.scalar_subquery().label("usage"),
     )
     .join(tables.progress, tables.progress.c.run == tables.runs.c.id)
-    .where(tables.runs.c.id == bindparam("of_run"))
-)
-_LINES = (
-    select(tables.output_chunks)
-    .where(tables.output_chunks.c.run == bindparam("of_run"), tables.output_chunks.c.last_line > bindparam("after"))
-    .order_by(tables.output_chunks.c.last_line)
+    .where(tables.runs.c.id.in_(bindparam("runs", expanding=True)))
 )
 
 
 @whole
-async def news(db: Database, run: int, since: Standing | None, *, most_lines: int, most_bytes: int) -> News:
-    """Where `run` stands, and its lines after `since`: not without `since`, nor when there are more than so.
+async def news_of(
+    db: Database, since: Mapping[int, Standing | None], *, most_lines: int, most_bytes: int
+) -> Mapping[int, News]:
+    """Where each run stands, and its lines since it stood so: not when that is None, nor when they are more than so.
 
-    Raises `NotFound`.
+    A run that there is not is not in the answer.
     """
-    async with db.reading(following=True) as connection:
-        row = (await connection.execute(_STANDING, {"of_run": run})).one_or_none()
-        if row is None:
-            raise NotFound(f"there is no run {run}")
-        standing = Standing(
-            live=row.state != RunState.ENDED.value,
-            events=row.events,
-            lines=row.lines,
-            bytes=row.bytes,
-            usage=row.usage or 0,
-        )
-        if since is None or standing.lines - since.lines > most_lines or standing.bytes - since.bytes > most_bytes:
-            return News(standing=standing)
-        if standing.lines == since.lines:
-            return News(standing=standing, lines=())
-        rows = (await connection.execute(_LINES, {"of_run": run, "after": since.lines})).all()
-    return News(standing=standing, lines=lines_of(rows, since.lines, standing.lines - since.lines))
+    async with db.reading() as connection:
+        rows = (await connection.execute(_STANDING, {"runs": list(since)})).all()
+        now = {
+            row.id: Standing(
+                live=row.state != RunState.ENDED.value,
+                events=row.events,
+                lines=row.lines,
+                bytes=row.bytes,
+                usage=row.usage or 0,
+            )
+            for row in rows
+        }
+        after = {run: _lines_after(now[run], since[run], most_lines, most_bytes) for run in now}
+        wanted = [(run, line) for run, line in after.items() if line is not None and line < now[run].lines]
+        asked = {f"run_{place}": run for place, (run, _) in enumerate(wanted)}
+        asked |= {f"after_{place}": line for place, (_, line) in enumerate(wanted)}
+        chunks = (await connection.execute(_lines(len(wanted)), asked)).all() if wanted else []
+    lines: dict[int, Sequence[StoredLine]] = {run: () for run, line in after.items() if line is not None}
+    for run, rows_of_run in groupby(chunks, key=lambda row: row.run):
+        line = after[run] or 0
+        lines[run] = lines_of(list(rows_of_run), line, now[run].lines - line)
+    return {run: News(standing=standing, lines=lines.get(run)) for run, standing in now.items()}
+
+
+def _lines_after(now: Standing, since: Standing | None, most_lines: int, most_bytes: int) -> int | None:
+    """The line after which all is wanted; None: not at once."""
+    if since is None or now.lines - since.lines > most_lines or now.bytes - since.bytes > most_bytes:
+        return None
+    return since.lines
+
+
+@cache
+def _lines(count: int) -> Select[tuple[object, ...]]:
+    """Chunks with lines of so many runs, each after one. Made once: making it takes longer than asking."""
+    chunk = tables.output_chunks.c
+    each = [
+        and_(chunk.run == bindparam(f"run_{place}"), chunk.last_line > bindparam(f"after_{place}"))
+        for place in range(count)
+    ]
+    return select(tables.output_chunks).where(or_(*each)).order_by(chunk.run, chunk.last_line)

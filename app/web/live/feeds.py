@@ -17,6 +17,7 @@ from app.web.live.ears import Ear, Ears
 from app.web.live.feed import Feed
 from app.web.live.permits import Permits
 from app.web.live.presence import Presence
+from app.web.live.reading import Reading
 from app.web.live.run_feed import RunFeed
 from app.web.live.strip_feed import StripFeed
 from app.web.live.wall_feed import WallFeed
@@ -63,6 +64,7 @@ class Feeds:
         self._pages = pages
         self._shared: dict[Hashable, _Shared[Any]] = {}
         self._ears = Ears()
+        self._reading = Reading(db, group)
         self._wall: WallFeed | None = None
         self.permits = Permits()
         self.presence = Presence(supervisor.doorbell)
@@ -87,6 +89,7 @@ class Feeds:
             return RunFeed(
                 run,
                 db=self._db,
+                reading=self._reading,
                 doorbell=self._supervisor.doorbell,
                 pages=self._pages,
                 account=self._supervisor.account,

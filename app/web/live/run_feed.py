@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from app.domain.attendance import Attended
 from app.store import output, usage
 from app.store.database import Database
-from app.store.news import Standing, news
+from app.store.news import Standing
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
 from app.supervision.doorbell import Bell, Doorbell
@@ -25,6 +25,7 @@ from app.supervision.recorder import Account
 from app.web.contexts import Panel
 from app.web.live.feed import Feed
 from app.web.live.frames import Cursor, at, frame
+from app.web.live.reading import MOST_BYTES, MOST_LINES, Reading
 from app.web.live.rung import rung_since, rung_within
 from app.web.parts import WatcherView
 from app.web.templates import Pages
@@ -39,9 +40,6 @@ GATHER_SECONDS = 0.02
 PANEL_SECONDS = 5.0
 #: Seconds between two tallies.
 TALLY_SECONDS = 0.5
-MOST_ROWS = 200
-#: Shown bytes of a frame: a page handles one frame per animation frame.
-MOST_BYTES = 128 * 1024
 MOST_POINTS = 600
 #: Encoded frames of the chain that a reader finds which was slow, in bytes.
 CHAINED_BYTES = 1024 * 1024
@@ -85,6 +83,7 @@ class RunFeed(Feed):
         run: int,
         *,
         db: Database,
+        reading: Reading,
         doorbell: Doorbell,
         pages: Pages,
         account: Callable[[int], Account | None],
@@ -101,6 +100,7 @@ class RunFeed(Feed):
         self._tally = b""
         self._run = run
         self._db = db
+        self._reading = reading
         self._doorbell = doorbell
         self._pages = pages
         self._head: Head | None = None
@@ -137,7 +137,7 @@ class RunFeed(Feed):
     async def _look(self) -> None:
         old = self._head
         since = old.standing if old else None
-        found = await news(self._db, self._run, since, most_lines=MOST_ROWS, most_bytes=MOST_BYTES)
+        found = await self._reading.news(self._run, since)
         now = found.standing
         panel, alerts, event = await self._fragments(old, now.events)
         self._count(now)
@@ -229,7 +229,7 @@ class RunFeed(Feed):
             known = self._links.get(("lines", line))
             if known is not None:
                 return known
-            limit = min(MOST_ROWS, self.head.cursor.line - line)
+            limit = min(MOST_LINES, self.head.cursor.line - line)
             stored = await output.read(self._db, self._run, after=line, limit=limit)
             if not stored:
                 return None

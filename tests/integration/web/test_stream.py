@@ -25,12 +25,14 @@ from app.store import accounts, alerts, events, output, runs, usage
 from app.store.usage import UsagePoint
 from app.supervision.doorbell import Doorbell
 from app.web.live import feeds as feeds_module
+from app.web.live import reading as live_reading
 from app.web.live import run_feed, stream
 from app.web.live.ears import Ear
 from app.web.live.feeds import MOST_READERS, Feeds
 from app.web.live.frames import Cursor
 from app.web.live.readers import RunReader, WallTopic
-from app.web.live.run_feed import KEPT_BYTES, MOST_BYTES, MOST_ROWS
+from app.web.live.reading import MOST_BYTES, MOST_LINES
+from app.web.live.run_feed import KEPT_BYTES
 from app.web.live.stream import Listener, Topics
 from app.web.wall_query import WallQuery
 from tests.integration.web.conftest import Site, until
@@ -125,7 +127,7 @@ async def test_a_late_reader_gets_all_of_it_in_frames_of_bounded_size(site: Site
         got: list[int] = []
         while len(got) < 1000:
             frame = await next_named(frames, "lines")
-            assert len(frame.numbers) <= MOST_ROWS
+            assert len(frame.numbers) <= MOST_LINES
             assert len(json.dumps(frame.data)) < 2 * MOST_BYTES
             got += frame.numbers
     assert got == list(range(1, 1001))
@@ -133,7 +135,7 @@ async def test_a_late_reader_gets_all_of_it_in_frames_of_bounded_size(site: Site
 
 async def test_a_reader_that_is_behind_waits_for_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ear, "ring", lambda _ear: None)  # Whoever waited would wait for ever.
-    count = MOST_ROWS * (stream.FRAMES_AT_ONCE + 4)
+    count = MOST_LINES * (stream.FRAMES_AT_ONCE + 4)
     run = await site.seed(*[b"line"] * count)
     async with contextlib.aclosing(frames_of(stream.frames(feeds_of(site), of(run.id), listener()))) as frames:
         assert await lines_until(frames, count) == list(range(1, count + 1))
@@ -308,7 +310,7 @@ async def test_what_one_feed_fails_with_is_told_to_its_readers_and_the_next_begi
     async with contextlib.aclosing(blocks) as frames:
         assert await lines_until(frames, 1) == [1]
         with monkeypatch.context() as broke:
-            broke.setattr(run_feed, "news", broken)
+            broke.setattr(live_reading, "news_of", broken)
             await site.print(run.id, b"another")
             with pytest.raises(Broken):
                 await next_named(frames, "nothing of this name")
