@@ -73,9 +73,13 @@ async def news_of(
         }
         after = {run: _lines_after(now[run], since[run], most_lines, most_bytes) for run in now}
         wanted = [(run, line) for run, line in after.items() if line is not None and line < now[run].lines]
+        if not wanted:
+            return {run: News(standing=now[run], lines=None if after[run] is None else ()) for run in now}
+        places = 1 << (len(wanted) - 1).bit_length()  # Some for no run, so that there are few statements.
+        wanted += [(0, 0)] * (places - len(wanted))
         asked = {f"run_{place}": run for place, (run, _) in enumerate(wanted)}
         asked |= {f"after_{place}": line for place, (_, line) in enumerate(wanted)}
-        chunks = (await connection.execute(_lines(len(wanted)), asked)).all() if wanted else []
+        chunks = (await connection.execute(_lines(places), asked)).all()
     lines: dict[int, Sequence[StoredLine]] = {run: () for run, line in after.items() if line is not None}
     for run, rows_of_run in groupby(chunks, key=lambda row: row.run):
         line = after[run] or 0
