@@ -13,6 +13,8 @@ from app.store.news import News, Standing, news_of
 #: Runs that are read at once.
 MOST_RUNS = 64
 MOST_LINES = 200
+#: Seconds.
+MOST_GATHER_SECONDS = 0.02
 #: Shown bytes of a frame: a page handles one frame per animation frame.
 MOST_BYTES = 128 * 1024
 
@@ -26,7 +28,7 @@ class _Asked:
 class Reading:
     """Whoever asks while others are answered is answered with all who did; alone, at once.
 
-    Reading takes at most half of the time: the busier, the more is read together.
+    Between two readings there is as long as the first took, up to a limit: the busier, the more is read together.
     """
 
     def __init__(self, db: Database, group: asyncio.TaskGroup) -> None:
@@ -54,7 +56,7 @@ class Reading:
                 for run in now:
                     del self._asked[run]
                 await self._answer(now)
-                await asyncio.sleep(time.monotonic() - begun)
+                await asyncio.sleep(min(MOST_GATHER_SECONDS, time.monotonic() - begun))
         finally:
             self._busy = False
 
