@@ -30,6 +30,7 @@ from __future__ import annotations
 import enum
 import json
 import struct
+import sys
 import zlib
 from typing import Any, NamedTuple
 
@@ -139,12 +140,13 @@ class Decoder:
         self._lost = False
         self.spoiled = 0  #: frames and pieces a tolerant decoder dropped
 
-    def feed(self, data: bytes) -> list[Frame]:
+    def feed(self, data: bytes, most: int = sys.maxsize) -> list[Frame]:
+        """The frames that are whole now; with `most` the rest of them stay for the next call."""
         buffer = self._buffer
         buffer += data
         frames: list[Frame] = []
         at = 0
-        while self._found(at):
+        while len(frames) < most and self._found(at):
             at = self._skip_quiet(at)
             if len(buffer) - at < HEADER_BYTES:
                 break

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 #: Lines that are numbered before everybody else has a turn: some milliseconds.
 MOST_LINES_AT_ONCE = 1024
 
+#: Pieces of output, however small, that are taken before everybody else has a turn.
+MOST_PIECES_AT_ONCE = 128
+
 #: Bytes of a root operation's output that are stored; the rest is counted as lost.
 OPERATION_OUTPUT = 1024 * 1024
 FEED_PIECE = 32 * 1024
@@ -235,15 +238,17 @@ class OpenSandbox:
 
     async def _relayed(self) -> AsyncGenerator[Relayed, None]:
         """What the keeper relays, each byte once, over as many connections as it takes."""
+        came = 0
         while True:
             try:
                 relay = aiter(self._require())
                 while True:
                     while self._pieces:
                         yield self._pieces.popleft()
+                        came += 1
                         # Here, and nowhere where what came could be dropped.
                         await self.intake.room.wait()
-                        if self._pieces:
+                        if self._pieces or came % MOST_PIECES_AT_ONCE == 0:
                             await asyncio.sleep(0)  # Lines are costly, and a stop may be waiting for its turn.
                     self._pieces.extend(in_turns(await anext(relay)))
             except RelayLost as lost:

@@ -39,6 +39,14 @@ def test_frames_come_out_as_they_went_in_however_the_bytes_are_cut(
     assert decoder.spoiled == 0
 
 
+def test_frames_beyond_the_most_that_are_wanted_wait_for_the_next_call() -> None:
+    sent = [Frame(Kind.DATA, bytes([number]), offset=number) for number in range(5)]
+    decoder = Decoder()
+    assert decoder.feed(b"".join(map(frames.encode, sent)), 2) == sent[:2]
+    assert decoder.feed(b"", 2) == sent[2:4]
+    assert decoder.feed(b"", 2) == sent[4:]
+
+
 @settings(deadline=None)
 @given(half=FRAMES, sent=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 10**6), max_size=6))
 def test_a_frame_broken_off_anywhere_is_dropped_and_the_next_connection_is_understood(

@@ -13,7 +13,7 @@ import pytest
 from sandbox_runner import frames
 from sandbox_runner.driver import JobEnded, JobStarted, OutputChunk, Relayed, RelayLost, RelayRefused, Stream
 from sandbox_runner.frames import Frame, Kind
-from sandbox_runner.relay import HELLO_WITHIN, KeeperRelay
+from sandbox_runner.relay import HELLO_WITHIN, MOST_AT_ONCE, KeeperRelay
 from sandbox_runner.spec import Job
 
 READY = {"protocol": frames.PROTOCOL, "grace": 20.0, "base": 0, "produced": 0, "jobs": {"1": None}, "fed": {"1": 0}}
@@ -397,3 +397,23 @@ async def test_a_keeper_that_tells_of_input_again_and_again_is_refused(offsets: 
         await asyncio.gather(feeding, return_exceptions=True)
     assert isinstance(error, RelayRefused)
     assert complaint in str(error)
+
+
+async def test_many_tiny_frames_at_once_give_everybody_else_a_turn() -> None:
+    wire, turns, over = ScriptedWire(), 0, asyncio.Event()
+
+    async def somebody_else() -> None:
+        nonlocal turns
+        while not over.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with opened(wire) as relay:
+        other = asyncio.create_task(somebody_else())
+        wire.play(*(data(b"x", offset) for offset in range(frames.MAX_KEPT)))
+        wire.play(Frame(99))
+        items, _ = await heard(relay)
+        over.set()
+        await other
+    assert len(items) == frames.MAX_KEPT, "none is left out"
+    assert turns > frames.MAX_KEPT // MOST_AT_ONCE
