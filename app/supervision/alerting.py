@@ -60,13 +60,13 @@ class Alerting:
         if finding.severity < Severity.HIGH or policy is Policy.NOTIFY or live.stop is not None:
             return "notified"
         text = finding.title if finding.line is None else f"{finding.title} (line {finding.line})"
-        if policy is Policy.STOP:
-            reason = StopReason(source=StopSource.RULE, actor=finding.rule, text=text, path="rule")
-            await self._hands.stop(live.id, kind=StopKind.STOP, reason=reason)
-            return "stopped"
         try:
+            if policy is Policy.STOP:
+                reason = StopReason(source=StopSource.RULE, actor=finding.rule, text=text, path="rule")
+                await self._hands.stop(live.id, kind=StopKind.STOP, reason=reason)
+                return "stopped"
             await self._hands.freeze(live.id, actor=f"rule {finding.rule}", text=text)
-        except CrucibleError as error:
-            log.info("run %d: rule %s could not freeze it: %s", live.id, finding.rule, error)
+        except CrucibleError as error:  # It ended by itself, perhaps, and that could not be recorded.
+            log.info("run %d: rule %s could not %s it: %s", live.id, finding.rule, policy.value, error)
             return "notified"
         return "froze"

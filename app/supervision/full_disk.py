@@ -107,11 +107,11 @@ class FullDiskGuard:
     async def _act(self, live: LiveRun, finding: Finding) -> str:
         if live.stop is not None or live.frozen:
             return "notified"
-        if self._policy != FREEZE:
-            reason = StopReason(source=StopSource.RULE, actor=RULE, text=finding.title, path="rule")
-            await self._hands.stop(live.id, kind=StopKind.STOP, reason=reason)
-            return "stopped"
         try:
+            if self._policy != FREEZE:
+                reason = StopReason(source=StopSource.RULE, actor=RULE, text=finding.title, path="rule")
+                await self._hands.stop(live.id, kind=StopKind.STOP, reason=reason)
+                return "stopped"
             await self._hands.freeze(live.id, actor=ACTOR, text=finding.title)
         except CrucibleError as error:  # No agent at work: what is waits for room by itself.
             log.info("run %d: not frozen for want of room: %s", live.id, error)

@@ -7,7 +7,8 @@ import contextlib
 import dataclasses
 import logging
 import time
-from typing import Self
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
 
 from app.domain.attendance import Attended
 from app.domain.errors import Conflict, CrucibleError
@@ -50,6 +51,8 @@ STOP_FILE_LOOK = 1.0
 SHUTDOWN = 20.0
 #: Seconds a shutdown then waits for what is still being recorded: a full disk must not keep a server from ending.
 LAST_RECORDS = 3.0
+
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -107,6 +110,7 @@ class Supervisor:
         self._background: list[asyncio.Task[None]] = []
         self._owners: set[asyncio.Task[None]] = set()
         self._stops: set[asyncio.Task[None]] = set()
+        self._asked: set[asyncio.Task[Any]] = set()  #: stops of what is ended or stopped already
 
     @property
     def engine(self) -> EngineStatus:
@@ -175,6 +179,10 @@ class Supervisor:
         else:
             await self._stop_for_shutdown()
         await self._lane.close()
+        if self._asked:
+            _, late = await asyncio.wait(set(self._asked), timeout=LAST_RECORDS)
+            for task in late:
+                task.cancel()
         self._guard.close()
         # Only now: runs that end still need the recorder.
         for task in self._background:
@@ -243,7 +251,8 @@ class Supervisor:
         received_at, begun = time.time() - ago, time.monotonic() - ago
         live = self._shop.lives.get(run)
         if live is None:
-            return await self._stop_not_live(run, kind, reason, received_at, begun)
+            proving = self._stop_not_live(run, kind, reason, received_at, begun)
+            return await asyncio.shield(self._beside(proving, name=f"run {run}: stop"))
         if live.stop is not None:
             return await self._stop_again(live, kind, reason, received_at, begun, wait)
         request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun, changed=not live.over)
@@ -298,19 +307,29 @@ class Supervisor:
         self, live: LiveRun, kind: StopKind, reason: StopReason, received_at: float, begun: float, wait: bool
     ) -> Receipt:
         """Another stop is under way: record that this one was pressed too, and let it share the death."""
-        receipt = await stops.record(self._db, live.id, kind, reason, received_at=received_at, changed=False)
-
-        async def share() -> None:
-            await live.dead.wait()
-            elapsed = round((time.monotonic() - begun) * 1000, 1)
-            await until_recorded(
-                lambda: stops.verified(self._db, receipt.id, acted_ms=0.0, dead_ms=elapsed, at=time.time())
-            )
-
-        sharing = self._group.create_task(share(), name=f"run {live.id}: stop again")
+        again = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun, changed=False)
+        self._beside(self._share(live, again), name=f"run {live.id}: stop again")
         if wait:
-            await asyncio.shield(sharing)
-        return receipt
+            await live.dead.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECEIPT_WAIT):
+                await (again.closed if wait else again.recorded).wait()
+        return _receipt_of(live.id, again)
+
+    async def _share(self, live: LiveRun, again: StopRequest) -> None:
+        receipt = again.receipt = await until_recorded(
+            lambda: stops.record(
+                self._db, live.id, again.kind, again.reason, received_at=again.received_at, changed=False
+            )
+        )
+        again.recorded.set()
+        await live.dead.wait()
+        elapsed = round((time.monotonic() - again.begun) * 1000, 1)
+        again.receipt = await until_recorded(
+            lambda: stops.verified(self._db, receipt.id, acted_ms=0.0, dead_ms=elapsed, at=time.time())
+        )
+        again.acted_ms, again.dead_ms = 0.0, elapsed
+        again.closed.set()
 
     async def stop_evaluation(
         self, evaluation: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ordered: Ordered | None = None
@@ -363,11 +382,19 @@ class Supervisor:
     ) -> list[asyncio.Task[Receipt]]:
         """All at once: none waits for another's death, or for another's record."""
         return [
-            self._group.create_task(
+            self._beside(
                 self.stop(run, kind=kind, reason=reason, wait=wait, ordered=ordered), name=f"run {run}: stop of many"
             )
             for run in lives
         ]
+
+    def _beside(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Goes on when whoever asked has left; its failure is for whoever waits, and ends nothing else."""
+        task = asyncio.create_task(work, name=name)
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+        task.add_done_callback(_say_failure)
+        return task
 
     async def release(self, *, actor: str, text: str) -> bool:
         """Let the queue go on. Starts nothing that was stopped. False when it was not held."""
@@ -439,7 +466,10 @@ class Supervisor:
             latch = self._stop_file.read()
             if latch is not None and not self._held:
                 reason = StopReason(source=StopSource.OPERATOR, actor=latch.actor, text=latch.text, path="file")
-                await self.stop_all(reason=reason)
+                try:
+                    await self.stop_all(reason=reason)
+                except CrucibleError as error:  # Whatever lived is being killed; the queue is held.
+                    log.error("the file STOP: %s", error)
             await asyncio.sleep(STOP_FILE_LOOK)
 
     # -- freezing
@@ -490,7 +520,7 @@ class Supervisor:
             await self._wake.wait()
             self._wake.clear()
             while self._may_start():
-                run = await runs.next_queued(self._db)
+                run = await until_recorded(lambda: runs.next_queued(self._db))
                 if run is None or run.id in self._shop.lives or self._closing or run.evaluation in self._ending:
                     break
                 self._take(LiveRun(run=run), adopt=None)
@@ -648,6 +678,11 @@ class Supervisor:
             log.error("shutdown: %s did not end in %.0f s; its keeper ends it", task.get_name(), SHUTDOWN)
         for task in (*pending, *self._stops):
             task.cancel()
+
+
+def _say_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s: %s", task.get_name(), error)
 
 
 def _receipt_of(run: int, request: StopRequest) -> Receipt:

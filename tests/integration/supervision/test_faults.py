@@ -9,9 +9,9 @@ import sqlite3
 from sqlalchemy import text
 
 from app.domain.events import OutputLost, RunFroze, RunThawed
-from app.domain.runs import Outcome, RunState
+from app.domain.runs import Outcome, Phase, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
-from app.store import alerts, events, output, runs
+from app.store import alerts, events, output, runs, stops
 from app.supervision.live_run import LiveRun
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeEngine
@@ -195,3 +195,60 @@ async def test_a_run_that_stood_still_for_want_of_room_goes_on_under_the_next_se
         assert ended.outcome is Outcome.SUCCEEDED
         assert await all_of(house, run.id) == [data for _, _, data in NOISE]
     await engine.close()
+
+
+def no_receipts(house: House, on: bool) -> None:
+    """While it is on no receipt of a stop can be recorded."""
+    stray = sqlite3.connect(house.settings.data / "crucible.db", isolation_level=None, timeout=30)
+    if on:
+        stray.execute("CREATE TRIGGER full BEFORE INSERT ON receipts BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    else:
+        stray.execute("DROP TRIGGER full")
+    stray.close()
+
+
+async def test_stops_pressed_again_while_nothing_can_be_recorded_end_neither_the_server_nor_go_missing(
+    open_house: OpenHouse,
+) -> None:
+    reason = StopReason(source=StopSource.OPERATOR, actor="admin", text="again", path="page")
+    async with open_house(knobs(run_for=60)) as house:
+        all_runs = await house.submit(epochs=2)
+        for run in all_runs:
+            await house.until(run.id, lambda found: found.phase is Phase.AGENT)
+        await asyncio.to_thread(no_receipts, house, True)
+        pressed = [asyncio.create_task(house.supervisor.stop_all(reason=reason)) for _ in range(3)]
+        await house.until_true(lambda: nothing_lives(house))
+        await asyncio.to_thread(no_receipts, house, False)
+        await asyncio.gather(*pressed, return_exceptions=True)
+        for run in all_runs:
+            assert (await house.until_ended(run.id)).outcome is Outcome.EMERGENCY_STOPPED
+            receipts = await stops.of_run(house.db, run.id)
+            assert len(receipts) == 3
+        assert house.supervisor.engine.reachable, "the server goes on"
+
+
+async def nothing_lives(house: House) -> bool:
+    return not await house.driver.list_owned("test")
+
+
+async def test_who_pressed_and_left_leaves_a_receipt_that_is_proven(open_house: OpenHouse) -> None:
+    reason = StopReason(source=StopSource.OPERATOR, actor="admin", text="", path="page")
+    async with open_house(knobs(run_for=60, ignore_kill=1), slots=1) as house:
+        working, queued = await house.submit(epochs=2)
+        await house.until(working.id, lambda found: found.phase is Phase.AGENT)
+        first = asyncio.create_task(house.supervisor.stop(working.id, kind=StopKind.STOP, reason=reason))
+        pressed = [
+            asyncio.create_task(house.supervisor.stop(run.id, kind=StopKind.STOP, reason=reason, wait=True))
+            for run in (queued, working, queued)
+        ]
+        await asyncio.sleep(0)
+        for press in pressed:
+            press.cancel()
+        await first
+        ended = await house.until_ended(working.id)
+
+        async def proven() -> bool:
+            receipts = [*await stops.of_run(house.db, ended.id), *await stops.of_run(house.db, queued.id)]
+            return len(receipts) == 4 and all(receipt.dead_ms is not None for receipt in receipts)
+
+        await house.until_true(proven)

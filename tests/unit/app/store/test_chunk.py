@@ -16,9 +16,10 @@ from app.domain.levels import Level
 from app.store.chunk import Chunk, Codec, CorruptChunk, columns, decode, opened
 from app.store.chunk import encode as encode_columns
 from app.store.lines import FULL, LINE_WEIGHT, StoredLine, as_columns, in_one
+from sandbox_runner import frames
 from tests.unit.app.store import first_version
 
-MICROSECONDS = st.integers(min_value=0, max_value=2**53)
+MICROSECONDS = st.integers(min_value=0, max_value=frames.MAX_TIME_US)  # later is refused, and no float tells it apart
 
 
 def lines_of(parts: Sequence[tuple[int, int, bytes, bool]], first: int = 1) -> list[StoredLine]:
