@@ -27,6 +27,7 @@ from app.web.middleware import SecurityHeaders
 from app.web.passwords import Passwords
 from app.web.routes import TABLE
 from app.web.state import AppState
+from app.web.stop_door import StopDoor
 from app.web.templates import Pages
 from app.web.throttle import Throttle
 from sandbox_runner.docker_driver import DockerDriver
@@ -105,6 +106,13 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
             throttle=Throttle(),
             passwords=Passwords(),
             remembered=Remembered(),
+            stop_door=_stop_door(settings, warden),
             version=VERSION,
             started_at=time.time(),
         )
+
+
+def _stop_door(settings: Settings, warden: WardenLink | None) -> StopDoor:
+    key = b"" if warden is None else warden.key
+    port = (lambda: 0) if warden is None else (lambda: warden.stop_port)
+    return StopDoor(key=key, port=port, secure=settings.secure_cookies)

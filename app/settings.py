@@ -60,6 +60,11 @@ class Settings:
         "What the warden does when the server's event loop is silent for the grace: stop or freeze. "
         "When the server is gone it always stops.",
     )
+    stop_port: int = setting(
+        -1,
+        "TCP port, at the address of the server, where the warden hears a page's STOP when the server gives no answer. "
+        "-1: any free one, which the pages are told; 0: none. Not used with `CRUCIBLE_SECURE_COOKIES`.",
+    )
     operation_seconds: float = setting(
         300.0, "Time limit of one root operation (install, setup, start, score, teardown), in seconds."
     )
@@ -93,6 +98,12 @@ class Settings:
     session_hours: float = setting(12.0, "A browser session ends after this many hours.")
 
     def __post_init__(self) -> None:
+        if not -1 <= self.stop_port <= 65535:
+            raise Refused(
+                f"CRUCIBLE_STOP_PORT={self.stop_port} is no port",
+                where="environment",
+                todo="Write a port, 0 for none or -1 for any.",
+            )
         if self.full_disk not in (FREEZE, STOP):
             raise Refused(
                 f"CRUCIBLE_FULL_DISK={self.full_disk!r} is neither {FREEZE} nor {STOP}",

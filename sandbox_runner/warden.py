@@ -95,6 +95,7 @@ class Warden:
         self._latched = False
         self._for_all = ""  #: the order that ends what still comes up
         self._ending_now: set[str] = set()
+        self.key = b""  #: of pages' tokens, as the server told
         self._over = asyncio.Event()
         self._inode = 0
         self._away = ""  #: why the engine cannot be asked, as it was said last
@@ -138,6 +139,8 @@ class Warden:
             case "strike":
                 sandboxes = tuple(sandbox_of(each) for each in said["sandboxes"])
                 self._queue.put_nowait(Order(do="strike", sandboxes=sandboxes))
+            case "key":
+                self.key = bytes.fromhex(said["key"])
             case "prove":
                 self._start(self._answer_proof(said))
 

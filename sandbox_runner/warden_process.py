@@ -15,6 +15,7 @@ from typing import Any
 
 from sandbox_runner.docker_driver import DockerDriver
 from sandbox_runner.warden import Order, Warden
+from sandbox_runner.warden_http import PageDoor
 
 #: A line up to this length is written to a pipe whole or not at all.
 WHOLE = 4096
@@ -28,6 +29,10 @@ def _tell(said: dict[str, Any]) -> None:
             os.write(sys.stdout.fileno(), line)
     except OSError:
         pass
+
+
+def _tell_port(port: int) -> None:
+    _tell({"said": "door", "port": port})
 
 
 def _go_first() -> None:
@@ -77,11 +82,15 @@ async def _run(options: argparse.Namespace) -> None:
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, all_by_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})  # The server blocks it, and we are its child.
-    hearing = asyncio.create_task(_hear(warden))
+    beside = [asyncio.create_task(_hear(warden))]
+    if options.stop_port:
+        door = PageDoor(warden.obey, lambda: warden.key)
+        beside.append(asyncio.create_task(door.listen(options.stop_host, options.stop_port, _tell_port)))
     try:
         await warden.run()
     finally:
-        hearing.cancel()
+        for task in beside:
+            task.cancel()
         await driver.close()
 
 
@@ -93,6 +102,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--engine", default="")
     parser.add_argument("--grace", type=float, required=True)
     parser.add_argument("--action", choices=("stop", "freeze"), default="stop")
+    parser.add_argument("--stop-host", default="127.0.0.1")
+    parser.add_argument("--stop-port", type=int, default=0, help="where pages are heard; 0: nowhere, -1: any")
     options = parser.parse_args(arguments)
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)-7s warden: %(message)s")
     _go_first()

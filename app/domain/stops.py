@@ -28,7 +28,8 @@ class StopReason:
     source: StopSource
     actor: str  #: user name, rule id, limit name or "server"
     text: str = ""
-    path: str = "server"  #: which way it came in: web, api, cli, rule, limit, signal, socket, file, silence
+    #: which way it came in: web, api, cli, rule, limit, signal, socket, file, silence, page (its second try)
+    path: str = "server"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -57,6 +58,10 @@ class WardenLink:
         self._command = command
         self._log = log_file
         self._leave = leave
+        #: What pages' leave to stop is signed with; the warden is told.
+        self.key = secrets.token_bytes(32)
+        #: Where the warden hears pages; 0: nowhere.
+        self.stop_port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
@@ -120,6 +125,7 @@ class WardenLink:
         except OSError as error:
             return f"could not be started: {error}"
         self._heard_at, self._told = time.monotonic(), set()
+        self._say({"do": "key", "key": self.key.hex()})
         hearing = asyncio.create_task(self._hear(process, on_order), name="warden: hear")
         try:
             while not hearing.done():
@@ -137,7 +143,8 @@ class WardenLink:
         # Nor with our stderr: whoever reads that would wait for the warden's end.
         with self._log.open("ab") as words:
             process = subprocess.Popen(
-                self._command,
+                # A new warden takes the port of the old one: pages know it.
+                [*self._command, *(("--stop-port", str(self.stop_port)) if self.stop_port else ())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=words,
@@ -190,6 +197,8 @@ class WardenLink:
             asked = self._asked.get(said["number"])
             if asked is not None and not asked.done():
                 asked.set_result(said)
+        elif said["said"] == "door":
+            self.stop_port = int(said["port"])
         elif said["said"] == "order":
             on_order(
                 Ordered(
@@ -212,5 +221,6 @@ def warden_command(settings: Settings, instance: str) -> list[str]:
         *("--folder", str(settings.data.absolute()), "--instance", instance),
         *("--lock", str(settings.data.absolute() / LOCK)),
         *("--engine", settings.docker_host, "--grace", str(settings.grace_seconds)),
-        *("--action", settings.warden_action),
+        *("--action", settings.warden_action, "--stop-host", settings.host),
+        *("--stop-port", str(0 if settings.secure_cookies else settings.stop_port)),
     ]

@@ -34,6 +34,7 @@ class Visitor:
     csrf: str  #: "" for a program
     secret: str  #: of the session or the token
     by_token: bool
+    expires_at: float = 0.0  #: of the session
 
     @property
     def name(self) -> str:
@@ -86,7 +87,9 @@ async def visitor_by_cookie(request: WebRequest) -> Visitor | None:
     session = await accounts.session(request.state["db"], secret, now=time.time())
     known = None
     if session is not None:
-        known = Visitor(user=session.user, csrf=session.csrf, secret=secret, by_token=False)
+        known = Visitor(
+            user=session.user, csrf=session.csrf, secret=secret, by_token=False, expires_at=session.expires_at
+        )
     return _noted(request.state["remembered"], secret, known)
 
 

@@ -58,6 +58,7 @@ async def frame_of(request: WebRequest, visitor: Visitor | None, *, title: str, 
     strip = None
     if visitor is not None:
         strip = await strip_of(state["db"], state["supervisor"], state["settings"])
+    door = state["stop_door"].origin(request) if visitor is not None else ""
     return Frame(
         title=title,
         section=section,
@@ -69,6 +70,8 @@ async def frame_of(request: WebRequest, visitor: Visitor | None, *, title: str, 
         path=here(request, once=frozenset({"said", "stop"})),
         strip=strip,
         commands=STOP_COMMANDS,
+        stop_door=door,
+        stop_token=state["stop_door"].token(request, visitor) if visitor and door else "",
         notice=NOTICES.get(request.query_params.get("said", ""), ""),
     )
 
@@ -83,7 +86,9 @@ def here(request: WebRequest, *, once: frozenset[str] = frozenset({"said"})) -> 
 def page(request: WebRequest, context: InFrame, *, status: int = 200) -> Response:
     """The page, with the policy that knows its nonce."""
     html = request.state["pages"].render(context)
-    return HTMLResponse(html, status, headers={"content-security-policy": content_policy(context.frame.nonce)})
+    return HTMLResponse(
+        html, status, headers={"content-security-policy": content_policy(context.frame.nonce, context.frame.stop_door)}
+    )
 
 
 def redirect(path: str) -> Response:

@@ -190,6 +190,8 @@ class Frame:
     strip: Strip | None
     commands: tuple[str, ...]  #: ways to stop everything without this page
     notice: str = ""  #: said once after a redirect: "Stop received."
+    stop_door: str = ""  #: origin of the warden's door, for a STOP that gets no answer; "": there is none
+    stop_token: str = ""  #: this session's leave to use it
 
 
 # pages (pages/<name>.html)

@@ -6,15 +6,18 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'{nonce}; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'{nonce}; style-src 'self'; img-src 'self' data:; connect-src 'self'{stop}; "
     "worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types htmx crucible"
 )
 
 
-def content_policy(nonce: str = "") -> str:
-    """What a page may load and do. The nonce is for hx-csp, which strips hx-* from elements without it."""
-    return _POLICY.format(nonce=f" 'nonce-{nonce}'" if nonce else "")
+def content_policy(nonce: str = "", stop: str = "") -> str:
+    """What a page may load and do. The nonce is for hx-csp, which strips hx-* from elements without it.
+
+    `stop` is the origin of the warden's door, the one other address a page may send to.
+    """
+    return _POLICY.format(nonce=f" 'nonce-{nonce}'" if nonce else "", stop=f" {stop}" if stop else "")
 
 
 _ALWAYS = {

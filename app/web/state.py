@@ -19,6 +19,7 @@ from app.web.throttle import Throttle
 
 if TYPE_CHECKING:
     from app.web.access import Remembered
+    from app.web.stop_door import StopDoor
 
 
 class AppState(TypedDict):
@@ -33,6 +34,7 @@ class AppState(TypedDict):
     throttle: Throttle
     passwords: Passwords
     remembered: Remembered
+    stop_door: StopDoor
     version: str
     started_at: float  #: unix seconds; also tells pages that the server is another one
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.conftest import PATIENCE, Api, Open
-from tests.browser.served import Server
+from tests.browser.conftest import PATIENCE, Api, Open, sign_in_by_link
+from tests.browser.served import Server, end_server, start_server
 from tests.browser.test_one_stream import ALONE
 
 expect.set_options(timeout=PATIENCE)
@@ -190,6 +193,44 @@ def test_a_stop_that_gets_no_answer_is_repeated_and_says_so_loudly(open_page: Op
     alarm = page.locator("#alarm")
     expect(alarm).to_contain_text("STOP NOT CONFIRMED")
     expect(alarm).to_contain_text("python -m sandbox_runner kill-all")
+    expect(alarm).to_contain_text("The warden, asked by its own port")
     page.unroute(silent)
     expect(alarm).to_be_empty()
-    assert_proven_dead(page, server)
+    expect(page.locator(".receipt .marks li.done")).to_have_count(6)  # the warden's, and the press that came later
+    assert server.containers() == []
+
+
+def test_a_server_that_stands_still_is_stopped_around_by_the_second_path(tmp_path: Path, browser: Browser) -> None:
+    server = start_server(tmp_path / "server", CRUCIBLE_GRACE_SECONDS="120")
+    context = browser.new_context(base_url=server.url)
+    try:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        sign_in_by_link(page, server.link)
+        headers = {"Authorization": f"Bearer {server.token}"}
+        with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=30) as client:
+            run = client.post("/evaluations", json={"suite": "chatter"}).json()["runs"][0]["id"]
+            page.goto(f"/runs/{run}")
+            expect(page.locator("#L5")).to_be_attached()
+            expect(page.locator("body")).to_have_attribute("data-stop-door", re.compile("http://"))
+            server.process.send_signal(signal.SIGSTOP)
+
+            page.click(".stop-large")
+
+            alarm = page.locator("#alarm")
+            expect(alarm).to_contain_text("STOP NOT CONFIRMED")
+            expect(alarm).to_contain_text(
+                "The warden, asked by its own port, ended 1 sandbox and proved that nothing is left."
+            )
+            assert server.containers() == [], "dead, while the server still stands still"
+
+            server.process.send_signal(signal.SIGCONT)
+            expect(alarm).to_be_empty()
+            expect(page.locator(".receipt .marks li.done").first).to_be_attached()
+            found = client.get(f"/runs/{run}").json()
+            assert found["outcome"] == "stopped"
+            assert "page" in [receipt["path"] for receipt in found["receipts"]]
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+        context.close()
+        end_server(server)

@@ -16,3 +16,10 @@ def test_the_policy_lets_nothing_in_from_elsewhere() -> None:
 
 def test_without_a_page_there_is_no_nonce() -> None:
     assert "nonce" not in content_policy()
+
+
+def test_the_wardens_door_is_the_one_other_address_a_page_may_send_to() -> None:
+    with_door = content_policy("abc", "http://localhost:4711")
+
+    assert "connect-src 'self' http://localhost:4711;" in with_door
+    assert with_door.replace(" http://localhost:4711", "") == content_policy("abc")
