@@ -13,7 +13,7 @@ from app.store.news import News, Standing, news_of
 #: Runs that are read at once.
 MOST_RUNS = 64
 MOST_LINES = 200
-#: Seconds.
+#: Seconds between two readings, at most.
 MOST_GATHER_SECONDS = 0.02
 #: Shown bytes of a frame: a page handles one frame per animation frame.
 MOST_BYTES = 128 * 1024
