@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import cast
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ExceptionHandler
 
@@ -49,6 +49,12 @@ async def _http_exception(asked: Request, error: Exception) -> Response:
     return answer
 
 
+async def _left(_asked: Request, error: Exception) -> Response:
+    """Whoever asked went away in mid-sentence: nobody hears this, and it is no mistake of ours to log."""
+    assert isinstance(error, ClientDisconnect)
+    return Response(status_code=400)
+
+
 async def _crash(asked: Request, error: Exception) -> Response:
     """A mistake of ours. The log has it."""
     request = cast(WebRequest, asked)
@@ -68,5 +74,6 @@ async def _visitor(request: WebRequest) -> Visitor | None:
 EXCEPTION_HANDLERS: Mapping[type[Exception], ExceptionHandler] = {
     CrucibleError: _crucible_error,
     HTTPException: _http_exception,
+    ClientDisconnect: _left,
     Exception: _crash,
 }

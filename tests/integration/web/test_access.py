@@ -342,3 +342,18 @@ async def test_a_token_that_is_none_does_not_let_the_cookie_beside_it_stop(site:
     assert (await site.browser.get("/")).status_code == 200  # It is remembered now.
     headers = {"authorization": "Bearer none", "x-csrf-token": site.csrf}
     assert (await site.browser.post("/api/v1/stop-all", json={}, headers=headers)).status_code == 401
+
+
+async def test_who_leaves_in_mid_sentence_is_no_mistake_in_the_log(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", int(site.url.rsplit(":", 1)[1]))
+    head = "POST /sign-in HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 9000\r\n"
+    writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\nname=a".encode())
+    await writer.drain()
+    await asyncio.sleep(0.1)  # Its beginning is being read.
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.1)
+    assert (await site.stranger.get("/healthz")).status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
