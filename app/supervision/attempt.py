@@ -384,4 +384,6 @@ def setup_image_of(instance: str, run: int) -> str:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, SandboxEnded):
+        return "a sandbox of its own ended before its work was done"
     return str(error) or type(error).__name__

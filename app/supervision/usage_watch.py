@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 FAST, SLOW = 0.1, 1.0
 #: A reading that took longer than this was a call to the engine.
 CHEAP = 0.02
-#: What is called idle: less than so many cores busy over so many seconds. A keeper that waits works a little too.
+#: What is called idle: less than so many cores busy over so many seconds. Ours that wait take a tenth of it at most.
 IDLE_CPUS, IDLE_WINDOW = 0.02, 1.0
 #: Seconds between two events about one count that goes on rising: a fork bomb is refused a million times a minute.
 TELL_AGAIN = 10.0

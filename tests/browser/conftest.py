@@ -35,9 +35,9 @@ class Api:
     client: httpx.Client
     started: list[int] = field(default_factory=list)
 
-    def start(self, suite: str) -> int:
+    def start(self, suite: str, **request: object) -> int:
         """Submit a suite of one task; its run."""
-        answer = self.client.post("/evaluations", json={"suite": suite})
+        answer = self.client.post("/evaluations", json={"suite": suite, **request})
         assert answer.status_code == 201, answer.text
         run: int = answer.json()["runs"][0]["id"]
         self.started.append(run)

@@ -234,3 +234,35 @@ def test_a_server_that_stands_still_is_stopped_around_by_the_second_path(tmp_pat
         server.process.send_signal(signal.SIGCONT)
         context.close()
         end_server(server)
+
+
+def test_who_moves_on_the_page_of_an_attended_run_is_there_and_without_scripts_a_press_is(
+    open_page: Open, api: Api
+) -> None:
+    run = api.start("chatter", limits={"unattended_seconds": 300})
+    page = open_page(f"/runs/{run}")
+    notice = page.locator(".attended")
+    expect(notice).to_contain_text(re.compile(r"warned in\s+[34] m \d\d s"))
+    due = float(notice.locator("[data-until]").get_attribute("data-until") or 0)
+    with page.expect_response(re.compile(rf"/runs/{run}/attend$")) as told:
+        page.mouse.move(300, 300)
+    assert told.value.status == 200
+    expect(notice.locator("[data-until]")).not_to_have_attribute("data-until", str(due))
+    assert float(notice.locator("[data-until]").get_attribute("data-until") or 0) > due
+
+    plain = open_page(f"/runs/{run}", java_script_enabled=False)
+    plain.click("text=I am here")
+    expect(plain.locator(".notice")).to_contain_text("You are there")
+
+
+def test_a_drill_is_started_and_stopped_and_its_times_are_on_health(open_page: Open, server: Server) -> None:
+    page = open_page("/health")
+    page.click(".drills-head button")
+    expect(page.locator(".notice")).to_contain_text("This is a drill")
+    expect(page.locator("#L2")).to_be_attached()
+    page.click(".stop-large")
+    assert_proven_dead(page, server)
+    page.goto("/health")
+    row = page.locator("section[aria-labelledby=drills] tbody tr").first
+    expect(row).to_contain_text("stopped by admin through web")
+    expect(page.locator("section[aria-labelledby=drills]")).to_contain_text("less than a day ago")

@@ -71,6 +71,12 @@ class Engine:
     def reboot(self) -> None:
         """As far as a test can: nothing runs any more, and what lies in memory is gone. It does not start again."""
         self.kill()
+        self._kill_all()
+        self._unmount("exec")
+        shutil.rmtree(self.folder / "exec", ignore_errors=True)
+
+    def _kill_all(self) -> None:
+        """Whatever was started for it, and what runs below that."""
         for name in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
                 if f"{self.folder}/exec".encode() not in Path(f"/proc/{name}/cmdline").read_bytes():
@@ -78,8 +84,6 @@ class Engine:
                 for child in _children(int(name)):
                     os.kill(child, signal.SIGKILL)
                 os.kill(int(name), signal.SIGKILL)
-        self._unmount("exec")
-        shutil.rmtree(self.folder / "exec", ignore_errors=True)
 
     def _unmount(self, below: str) -> None:
         mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
@@ -94,6 +98,7 @@ class Engine:
                 self._process.wait(30)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._kill_all()
         self._unmount("")
         shutil.rmtree(self.folder, ignore_errors=True)
 
