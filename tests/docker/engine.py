@@ -32,7 +32,8 @@ class Engine:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [
-                    "dockerd",
+                    # A network namespace of its own: a daemon without a bridge takes the machine's `docker0` away.
+                    *("unshare", "--net", "dockerd"),
                     *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
                     *("--pidfile", str(self.folder / "pid"), "--host", self.address),
                     *("--bridge", "none", "--iptables=false", "--ip6tables=false", "--config-file", str(settings)),

@@ -119,7 +119,10 @@ socket.socket(socket.AF_UNIX).bind("socket")
 open(b"not \\xff utf-8", "w").write("x")
 open("unreadable", "w").write("x"); os.chmod("unreadable", 0)
 with open("sparse", "wb") as file:
-    file.truncate(1 << 40)
+    try:
+        file.truncate(1 << 40)
+    except OSError as error:
+        print(error.strerror)
 os.makedirs("many")
 for number in range(500):
     open(f"many/{number}", "w").write("x")
@@ -190,11 +193,12 @@ async def test_an_agent_gets_its_home_and_nothing_of_roots_and_only_plain_files_
         "denied guarded.txt",
         "denied link_to_secret",
         "denied /root/installed.txt",
+        "File too large",
         "done",
     ]
     assert collected.submission == "mine\n"
     assert 100 < collected.files <= LIMITS.files
-    # Two links, a pipe, a socket, the link from setup, a name, an unreadable file, a sparse one, depth, and many.
+    # Two links, a pipe, a socket, the link from setup, a name, an unreadable file, depth, and many.
     assert collected.left_out > 300
     # The scorer's own checks: its guarded file is the one it made, no link came back, the submission is verbatim.
     score = await theatre.score(odd, ready, "secret", collected)

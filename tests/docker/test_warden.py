@@ -106,7 +106,7 @@ def test_a_signal_and_the_file_stop_everything_and_hold_the_queue_over_a_restart
     servers.ask("POST", "/evaluations", json={"suite": "talk", "epochs": 1})
     assert servers.ask("GET", "/health").json()["hold"]["text"] == "smoke in the room"
     time.sleep(1)  # A queue that is held has nothing to wait for.
-    assert servers.containers(alive=False) == []
+    assert servers.runs_with_a_container() == set()
 
 
 @pytest.mark.parametrize("servers", [6], indirect=True)
