@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.served import Server, end_server, start_server
 
 BURST = 40_000
+READERS = 20
 ROUNDS = 3
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -242,29 +243,35 @@ def longest_cpu(events: Sequence[Any]) -> float:
 
 
 class Reader(threading.Thread):
-    """Reads a run's stream like a program would, for as long as it comes."""
+    """Reads a stream like a program would, for as long as it comes."""
 
-    def __init__(self, server: Server, run: int) -> None:
+    def __init__(self, url: str, token: str = "") -> None:
         super().__init__(daemon=True)
-        self._url = f"{server.url}/api/v1/runs/{run}/stream"
-        self._token = server.token
+        self._request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
         self.bytes = 0
 
     def run(self) -> None:
-        request = urllib.request.Request(self._url, headers={"Authorization": f"Bearer {self._token}"})
-        with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=60) as answer:
+        with contextlib.suppress(OSError), urllib.request.urlopen(self._request, timeout=60) as answer:
             while data := answer.read1(65536):
                 self.bytes += len(data)
 
 
-def many(page: Page, server: Server, runs: int, seconds: float) -> None:
-    print(f"\n{f'{runs} runs, 500 lines/s in all, 20 readers':44}{'lines':>8}{'p50 ms':>9}{'p99 ms':>9}{'most':>9}")
+def reading(urls: Sequence[str], token: str = "") -> list[Reader]:
+    readers = [Reader(url, token) for url in urls]
+    for reader in readers:
+        reader.start()
+    return readers
+
+
+def many(page: Page, bare: Page, server: Server, reference: str, runs: int, seconds: float) -> None:
+    print(
+        f"\n{f'{runs} runs, 500 lines/s in all, {READERS} readers':44}{'lines':>8}{'p50 ms':>9}{'p99 ms':>9}{'most':>9}"
+    )
     all_runs = started(server, "shared", runs=runs)
     while not all(asked(server, "GET", f"/runs/{run}")["lines"] > 20 for run in all_runs):
         time.sleep(1)
-    readers = [Reader(server, all_runs[place % runs]) for place in range(20)]
-    for reader in readers:
-        reader.start()
+    streams = [f"{server.url}/api/v1/runs/{all_runs[place % runs]}/stream" for place in range(READERS)]
+    readers = reading(streams, server.token)
     found: list[float] = []
     for run in all_runs[:3]:
         page.goto(f"{server.url}/runs/{run}")
@@ -272,8 +279,15 @@ def many(page: Page, server: Server, runs: int, seconds: float) -> None:
         found += delays(page, seconds)
     said("this page, three of the runs (target p99 300)", sorted(found))
     page.goto("about:blank")
-    print(f"{'bytes read by the 20 readers':44}{sum(reader.bytes for reader in readers):8,}")
+    print(f"{f'bytes read by the {READERS} readers':44}{sum(reader.bytes for reader in readers):8,}", flush=True)
     asked(server, "POST", "/stop-all", {"text": "the benchmark is over"})
+    # The same rate to as many readers, printed by the server itself: no sandbox runs beside it.
+    pause = runs / 500
+    reading([f"{reference}/events?pause={pause}"] * READERS)
+    bare.goto(f"{reference}/?pause={pause}")
+    bare.wait_for_selector(".ln >> nth=20", state="attached")
+    said(f"bare EventSource, {READERS} readers, no sandboxes", delays(bare, seconds))
+    bare.goto("about:blank")
 
 
 def main() -> None:
@@ -301,7 +315,7 @@ def main() -> None:
         if chosen.only in (None, "burst"):
             burst(page, bare, server, reference)
         if chosen.only in (None, "many"):
-            many(page, server, chosen.runs, chosen.seconds)
+            many(page, bare, server, reference, chosen.runs, chosen.seconds)
 
 
 if __name__ == "__main__":
