@@ -66,8 +66,20 @@ function selected(plot, onZoom) {
   plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
 }
 
-/** The colour a custom property comes to here, light or dark; a canvas cannot read `light-dark()`. */
+const colours = new Map(); // what was resolved, by name and by all that decides it
+
+/**
+ * The colour a custom property comes to, light or dark; a canvas cannot read `light-dark()`. Found out once: asking means
+ * that the page is styled anew, with all rows that came since the last picture, for each line of each chart.
+ */
 function resolved(element, name) {
+  const theme = document.documentElement.dataset.theme ?? "";
+  const key = [name, theme, matchMedia("(prefers-color-scheme: dark)").matches, matchMedia("(prefers-contrast: more)").matches].join();
+  if (!colours.has(key)) colours.set(key, asked(element, name));
+  return colours.get(key);
+}
+
+function asked(element, name) {
   const probe = document.createElement("span");
   probe.hidden = true;
   element.append(probe);
