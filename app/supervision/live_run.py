@@ -38,6 +38,7 @@ class StopRequest:
     dead_ms: float | None = None
     steps: list[StopStep] = field(default_factory=list)
     witnessed: dict[str, LastLook] = field(default_factory=dict)  #: by sandbox, before the kill
+    emptied: set[str] = field(default_factory=set)  #: sandboxes of which the kernel has no process any more
     order: str = ""  #: where the warden was asked and struck first: the name of that in its journal
     receipt: Receipt | None = None
     recorded: asyncio.Event = field(default_factory=asyncio.Event)  #: the receipt is there

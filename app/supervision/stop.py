@@ -25,7 +25,7 @@ from app.supervision.evidence import gathered
 from app.supervision.live_run import NOTHING, LiveRun, StopRequest
 from sandbox_runner import warden_journal
 from sandbox_runner.driver import Driver, Sandbox, SandboxError
-from sandbox_runner.kill import kill_until_verified
+from sandbox_runner.kill import EMPTY, kill_until_verified
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +116,14 @@ class StopLane:
         request.dead_ms = _ms_since(request.begun)
 
     async def _end_sandbox(self, live: LiveRun, sandbox: Sandbox, request: StopRequest) -> None:
+        def told(step: str) -> None:
+            request.note(step)
+            if step == EMPTY:
+                request.emptied.add(sandbox.id)
+
         while True:
             try:
-                await kill_until_verified(self._driver, sandbox, told=request.note)
+                await kill_until_verified(self._driver, sandbox, told=told)
             except SandboxError as error:
                 log.error("run %d: %s", live.id, error)
             except Exception:
@@ -149,20 +154,29 @@ class StopLane:
         await kill_until_verified(self._driver, sandbox)
 
     async def _alarm(self, live: LiveRun, request: StopRequest) -> None:
-        """Containment failure: said in the record, as a critical alert, with what a person can do by hand."""
+        """Containment failure: said in the record, as a critical alert, with what a person can do by hand.
+
+        Where the kernel has no process any more and only the engine is slow, that is said instead.
+        """
         await asyncio.sleep(self.alarm_seconds)
         left = [sandbox.id[:12] for sandbox in live.sandboxes.values()]
         by_hand = f"docker rm -f {' '.join(left)}" if left else "python -m sandbox_runner kill-all"
-        why = (
-            f"STOP FAILED: not proven dead after {self.alarm_seconds:.0f} s. Crucible strikes again every 2 s. "
-            f"By hand, on the machine: {by_hand}"
+        empty = bool(left) and live.sandboxes.keys() <= request.emptied
+        said = (
+            "STOP NOT COMPLETE: the kernel has no process of it any more, but the engine has not removed the container "
+            f"after {self.alarm_seconds:.0f} s. Crucible goes on asking."
+            if empty
+            else f"STOP FAILED: not proven dead after {self.alarm_seconds:.0f} s. Crucible strikes again every 2 s."
         )
+        why = f"{said} By hand, on the machine: {by_hand}"
         log.critical("run %d: %s", live.id, why)
         finding = Finding(
-            rule="containment-failure",
+            rule="stop-not-complete" if empty else "containment-failure",
             category=Category.SYSTEM_ACCESS,
-            severity=Severity.CRITICAL,
-            title="A stop could not be proven: the sandbox may still be alive",
+            severity=Severity.HIGH if empty else Severity.CRITICAL,
+            title="A stop is not complete: nothing is alive, but the engine has not removed the container"
+            if empty
+            else "A stop could not be proven: the sandbox may still be alive",
             response=why,
             line=None,
         )

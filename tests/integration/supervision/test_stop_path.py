@@ -182,6 +182,22 @@ async def test_a_stop_that_is_not_proven_is_a_containment_failure_told_to_everyb
         assert receipt.dead_ms is not None
 
 
+async def test_an_engine_that_is_slow_to_remove_what_is_dead_is_no_containment_failure(open_house: OpenHouse) -> None:
+    slow = knobs(lines=((0.0, Stream.STDOUT, b"at work\n"),), run_for=math.inf, ignore_remove=10)
+    async with open_house(knobs(lines=())) as house:
+        house.driver.by_run["1"] = slow
+        house.supervisor._lane.alarm_seconds = 0.05
+        (run,) = await house.submit()
+        await house.until(run.id, lambda found: found.state is RunState.RUNNING and found.lines >= 1, within=60)
+
+        await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=REASON, wait=True)
+
+        (alert,) = await alerts.select(house.db, run=run.id)
+        assert alert.finding.rule == "stop-not-complete"
+        assert alert.finding.severity is Severity.HIGH
+        assert "the kernel has no process of it any more" in alert.finding.response
+
+
 async def test_every_step_is_in_the_receipt_in_order_of_time(open_house: OpenHouse) -> None:
     async with open_house(ENDLESS) as house:
         (run,) = await house.submit()
