@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import hypothesis
 import pytest
+
+# On a busy machine any example may take long; what hangs meets the time limit of every test.
+hypothesis.settings.register_profile("crucible", deadline=None)
+hypothesis.settings.load_profile("crucible")
 
 # The virtual-time plugin asks the policy for the current loop around every test. While none was ever set, asking makes
 # one that nobody closes, and the warning about it fails some later test.
