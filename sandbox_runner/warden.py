@@ -301,10 +301,8 @@ class Warden:
             self._for_all = order.id
         if order.what == "all" and order.do == "stop":
             self._latched = True
-            try:
-                self._stop_file.set(actor=order.actor, text=order.text)
-            except OSError as error:
-                log.error("the file STOP could not be made: %s", error)
+            if order.path != "file":  # It was there; when it is not any more, a person has released it meanwhile.
+                self._latch(order)
         said = {
             "do": order.do,
             "what": order.what,
@@ -315,6 +313,12 @@ class Warden:
         }
         self._tell({"said": "order", "received": order.received, "order": order.id, **said})
         self._journal.ordered(order.id, order.received, said)
+
+    def _latch(self, order: Order) -> None:
+        try:
+            self._stop_file.set(actor=order.actor, text=order.text)
+        except OSError as error:
+            log.error("the file STOP could not be made: %s", error)
 
     # -- what is seen
 

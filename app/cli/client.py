@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,12 +51,13 @@ class Client:
             return False
         return True
 
-    async def lines(self, run: int, **query: str | int | float) -> AsyncIterator[Json]:
+    async def lines(self, run: int, **query: str | int | float) -> AsyncGenerator[Json, None]:
         """Stored lines of a run; `query`: after, limit, since, q, regex and so on, as the API takes them."""
-        async for line in self._streamed(f"/runs/{run}/output", query, silence=90.0):
-            yield json.loads(line)
+        async with contextlib.aclosing(self._streamed(f"/runs/{run}/output", query, silence=90.0)) as lines:
+            async for line in lines:
+                yield json.loads(line)
 
-    async def frames(self, run: int, *, after: int = 0) -> AsyncIterator[tuple[str, Json]]:
+    async def frames(self, run: int, *, after: int = 0) -> AsyncGenerator[tuple[str, Json], None]:
         """The run's live stream after line `after`: (event, data), until its `eof`."""
         query = {"after": f"0.{after}.0"}
         name = ""

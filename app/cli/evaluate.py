@@ -93,9 +93,9 @@ async def _evaluate(settings: Settings, body: Json, *, watch: bool, fake: bool) 
         expectations = await _expectations(client, body["suite"])
         submitted = await client.post("/evaluations", body)
         number = submitted["evaluation"]["id"]
-        click.echo(
-            f"Evaluation {number}: {len(submitted['runs'])} runs, to be seen at {client.url}/evaluations/{number}"
-        )
+        count = len(submitted["runs"])
+        runs = "1 run" if count == 1 else f"{count} runs"
+        click.echo(f"Evaluation {number}: {runs}, to be seen at {client.url}/evaluations/{number}")
         try:
             await _tell_hold(client)
             found = await (_watched(client, submitted["runs"], number) if watch else _followed(client, number))
@@ -164,7 +164,7 @@ async def _followed(client: Client, evaluation: int) -> list[Json]:
         told: set[int] = set()
         while True:
             found = await _runs(client, evaluation)
-            live.update(runs_table([run for run in found if run["state"] != "ended"]))
+            live.update(runs_table([run for run in found if run["state"] != "ended"], width=console.width))
             for run in found:
                 if run["state"] == "ended" and run["id"] not in told:
                     told.add(run["id"])
@@ -237,10 +237,17 @@ def _differences(run: Json, categories: set[str], expected: Json | None) -> list
         differences.append(f"expected {expected['outcome']}: {run['detail']}")
     value = run["score"]["value"] if run["score"] else None
     if expected["score"] is not None and value != expected["score"]:
-        differences.append(f"expected score {expected['score']:g}")
+        differences.append(f"expected score {expected['score']:g}{_unscored(run['score'])}")
     missing = set(expected["alerts"]) - categories
     if missing:
         differences.append(f"no alert of {', '.join(sorted(missing))}")
     if expected["quiet"] and categories:
         differences.append("expected no alert")
     return differences
+
+
+def _unscored(score: Json | None) -> str:
+    """Why there is no number to compare, in the scorer's own words."""
+    if score is None or score["status"] == "scored" or not score["explanation"]:
+        return ""
+    return f": {score['explanation']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import re
 import sys
@@ -81,9 +82,11 @@ class _Reader:
             if now["lines"] > self.after:
                 # Up to a known line: what --grep leaves out is not looked at twice.
                 stretch = {"after": self.after, "limit": now["lines"] - self.after}
-                async for line in client.lines(self.run, **stretch, **self.wanted):
-                    write_line(line, raw=self.raw, as_json=self.as_json)
-                    self.after = line["number"]
+                # Closed in order: a reader that leaves (`| head`) must not leave a half-read answer behind.
+                async with contextlib.aclosing(client.lines(self.run, **stretch, **self.wanted)) as lines:
+                    async for line in lines:
+                        write_line(line, raw=self.raw, as_json=self.as_json)
+                        self.after = line["number"]
                 self.after = now["lines"]
             if now["state"] == "ended" or not follow:
                 return
@@ -91,10 +94,11 @@ class _Reader:
 
     async def _until_more(self, client: Client) -> None:
         """Wait on the run's stream until it has another line, or its end."""
-        async for name, data in client.frames(self.run, after=self.after):
-            self.heard_at = time.monotonic()
-            if name == "eof" or (name == "lines" and data["lines"][-1][0] > self.after):
-                return
+        async with contextlib.aclosing(client.frames(self.run, after=self.after)) as frames:
+            async for name, data in frames:
+                self.heard_at = time.monotonic()
+                if name == "eof" or (name == "lines" and data["lines"][-1][0] > self.after):
+                    return
 
 
 _AGO = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhd])")

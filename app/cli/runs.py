@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -29,28 +31,42 @@ def runs(settings: Settings, everything: bool, limit: int) -> None:
 
     found = asyncio.run(ask())
     if not found:
-        click.echo("Nothing is running." if not everything else "There are no runs yet.")
-        return
-    Console().print(runs_table(found))
-
-
-def runs_table(found: list[Json]) -> Table:
-    """Runs as a table for the terminal; nothing in it can act on the terminal."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "task", "agent", "state", "took", "lines", "score", "detail"):
-        table.add_column(column, justify="right" if column in {"run", "took", "lines", "score"} else "left")
-    for run in found:
-        table.add_row(
-            str(run["id"]),
-            plain(run["task"]),
-            plain(run["agent"]),
-            position(run),
-            took(run),
-            str(run["lines"]),
-            score_text(run["score"]),
-            plain(run["detail"]),
+        click.echo(
+            "Nothing is running. `crucible runs --all` lists what has ended."
+            if not everything
+            else "There are no runs yet."
         )
+        return
+    terminal = Console(width=shutil.get_terminal_size(fallback=(200, 50)).columns)
+    table = runs_table(found, width=terminal.width)
+    # Where not even the names have room the terminal breaks the lines: nothing is left out.
+    Console(
+        width=max(terminal.width, Measurement.get(terminal, terminal.options.update(width=1000), table).maximum)
+    ).print(table)
+
+
+def runs_table(found: list[Json], *, width: int = 200) -> Table:
+    """Runs as a table for the terminal; nothing in it can act on the terminal. In a narrow one the detail is cut."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    rows = [_cells(run) for run in found]
+    columns = ("run", "task", "agent", "state", "took", "lines", "score", "detail")
+    widths = [max([len(column), *(row[at].cell_len for row in rows)]) for at, column in enumerate(columns)]
+    room = width - sum(widths[:-1]) - 2 * len(columns)
+    for column in columns:
+        right = column in {"run", "took", "lines", "score"}
+        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    for row in rows:
+        row[-1].truncate(max(room, 6), overflow="ellipsis")
+        table.add_row(*row)
     return table
+
+
+def _cells(run: Json) -> list[Text]:
+    state, score = position(run), score_text(run["score"])
+    return [
+        plain(text)
+        for text in (run["id"], run["task"], run["agent"], state, took(run), run["lines"], score, run["detail"])
+    ]
 
 
 def plain(value: object) -> Text:

@@ -14,6 +14,8 @@ from pathlib import Path
 import click
 
 from app.cli.client import Json, open_client
+from app.cli.runs import position
+from app.domain.errors import Unavailable
 from app.settings import Settings
 from sandbox_runner import warden_socket
 from sandbox_runner.__main__ import main as sandbox_runner
@@ -78,10 +80,29 @@ def _by_warden(settings: Settings, what: str, number: int, reason: str) -> bool 
         click.echo(f"run {each['run']}: {each['role']} {each['id'][:12]} {proof}")
     if not answer.get("ended"):
         click.echo("No sandbox was there; what waits in the queue is the server's, which has been told.")
+        if what != "all" and (said := known(settings, what, number)):
+            click.echo(said)
     if answer.get("error"):
         click.echo(answer["error"], err=True)
     click.echo(f"The warden took {answer.get('ms', 0):.0f} ms.")
     return bool(answer.get("ok"))
+
+
+def known(settings: Settings, what: str, number: int) -> str:
+    """What the server says of that which has no sandbox; empty when it is silent. Raises `Refused`: no such thing."""
+
+    async def ask() -> str:
+        async with open_client(settings) as client:
+            if what == "run":
+                run = await client.get(f"/runs/{number}")
+                return f"Run {number}: {'ended, ' if run['state'] == 'ended' else ''}{position(run)}."
+            evaluation = (await client.get(f"/evaluations/{number}"))["evaluation"]
+            return f"Evaluation {number}: {evaluation['ended']} of its {evaluation['runs']} runs have ended."
+
+    try:
+        return asyncio.run(ask())
+    except Unavailable:
+        return ""
 
 
 def _by_api(settings: Settings, what: str, number: int, body: Json) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
@@ -103,6 +104,7 @@ class Supervisor:
         self._watch = EngineWatch(driver, self._engine_changed)
         self._wake = asyncio.Event()
         self._held = False
+        self._released_at = -math.inf  # on the monotonic clock
         self._ending: set[int] = set()  #: evaluations that are being stopped
         self._reconciled = False
         self._closing = False
@@ -402,6 +404,7 @@ class Supervisor:
             self._stop_file.clear()
         except OSError as error:
             raise Conflict(f"the file {self._stop_file.path} could not be removed: {error.strerror}") from None
+        self._released_at = time.monotonic()
         released = await hold.release(self._db, actor=actor, text=text, at=time.time())
         self._held = False
         self._queue_changed()
@@ -419,8 +422,8 @@ class Supervisor:
         self._group.create_task(self._obey(ordered), name=f"ordered by {ordered.path}")
 
     async def _obey(self, ordered: Ordered) -> None:
-        if ordered.path == "file" and self._held:
-            return  # It is our own, or was acted upon already.
+        if ordered.path == "file" and (self._held or time.monotonic() - ordered.ago <= self._released_at):
+            return  # It is our own, was acted upon already, or was read just before a person released it.
         reason = reason_of(ordered)
         stop = StopKind.STOP
         try:

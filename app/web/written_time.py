@@ -16,6 +16,8 @@ _DAY = 86_400.0
 def moment_of(text: str, *, start: float, now: float, where: str = "at") -> float:
     """Unix seconds. A time of day is the first such one after `start` that is not after `now`. Raises `Refused`."""
     wanted = text.strip()
+    if text.startswith(" ") and _AFTER.fullmatch(f"+{wanted}") and not _UNIX.fullmatch(wanted):
+        wanted = f"+{wanted}"  # A plus that somebody wrote into an address arrives as a space.
     if match := _UNIX.fullmatch(wanted):
         return float(wanted)
     if match := _AFTER.fullmatch(wanted):

@@ -123,7 +123,9 @@ def settings_shown(settings: Settings) -> tuple[SettingView, ...]:
         value, changed = getattr(settings, field.name), getattr(settings, field.name) != field.default
         text = "(set, not shown)" if field.name == "database" and value else str(value)
         variable = f"CRUCIBLE_{field.name.upper()}"
-        shown.append(SettingView(variable=variable, value=text, changed=changed, text=field.metadata["text"]))
+        shown.append(
+            SettingView(variable=variable, value=text, changed=changed, text=field.metadata["text"].replace("`", ""))
+        )
     return tuple(shown)
 
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.stop import known
+from app.domain.errors import Refused
+from app.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[3]
 SUITE = """\
 title: Tiny
@@ -202,3 +206,28 @@ def test_an_evaluation_that_waits_for_a_held_queue_says_so(server: str) -> None:
     assert "held by" in asked.stderr.readline()
     crucible("release", "--reason", "over", CRUCIBLE_DATA=server)
     asked.communicate(timeout=60)
+
+
+def test_an_ended_run_is_listed_whole_read_in_part_and_told_of_when_stopped(server: str) -> None:
+    crucible("evaluate", "--suite", "demo", "--task", "word_puzzle/1", CRUCIBLE_DATA=server)
+    settings = Settings(data=Path(server))
+
+    listed = crucible("runs", "--all", CRUCIBLE_DATA=server, COLUMNS="60").stdout
+    assert "word_puzzle/1  puzzle_solver" in listed, "a narrow terminal cuts the detail, never a name"
+
+    for options in ("--json", "--raw"):
+        piped = subprocess.run(
+            ["bash", "-c", f"{Path(sys.executable).parent / 'crucible'} logs 1 {options} | head -n 0"],
+            env=environment({"CRUCIBLE_DATA": server}),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert piped.stderr == "", "a reader that leaves early is no fault"
+
+    assert known(settings, "run", 1).startswith("Run 1: ended, ")
+    assert known(settings, "evaluation", 1) == "Evaluation 1: 1 of its 1 runs have ended."
+    with pytest.raises(Refused, match="99"):
+        known(settings, "run", 99)

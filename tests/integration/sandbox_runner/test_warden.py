@@ -21,7 +21,7 @@ from sandbox_runner.fake_script import FakeKnobs
 from sandbox_runner.kill import EMPTY, GONE, REMOVED
 from sandbox_runner.spec import Role, SandboxSpec
 from sandbox_runner.stop_file import StopFile
-from sandbox_runner.warden import Warden, sandbox_said
+from sandbox_runner.warden import Order, Warden, sandbox_said
 from sandbox_runner.warden_socket import NoWarden, ask
 
 INSTANCE = "here"
@@ -325,3 +325,14 @@ def test_lines_that_a_kill_cut_off_are_passed_over(tmp_path: Path) -> None:
 
     assert entry.order == "one"
     assert entry.ended == []
+
+
+async def test_a_stop_file_that_was_released_before_its_order_was_carried_out_is_not_made_again(
+    open_gate: OpenGate,
+) -> None:
+    async with open_gate() as gate:
+        order = Order(do="stop", path="file")
+        gate.warden.take(order)
+        await order.done
+
+        assert not (gate.folder / "STOP").exists()
