@@ -2,6 +2,7 @@
 
 import time
 
+print("I am the standby, and I wait to be stopped.", flush=True)
 seconds = 0
 while True:
     print(f"This is a drill. Stop this run. {seconds} s have passed.", flush=True)

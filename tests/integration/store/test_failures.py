@@ -122,7 +122,7 @@ SAMPLES: Mapping[str, object] = {
         witnessed=True, deadline=1,
     ),
     "proofs.record.proof": Proof(begun_at=1.0, seconds=1.0, actor="ada", engine="e", lines=()), "proofs.get.proof": 1,
-    "usage.newest.after": {1: 0},
+    "usage.newest.after": {1: 0}, "news.news_of.since": {1: None}, "rule": "r",
     "batches": {1: ([StoredLine(number=1, at=1.0, stream=1, data=b"x", complete=True)], None)},
 }  # fmt: skip
 
