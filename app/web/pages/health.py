@@ -121,12 +121,17 @@ def settings_shown(settings: Settings) -> tuple[SettingView, ...]:
     shown = []
     for field in dataclasses.fields(Settings):
         value, changed = getattr(settings, field.name), getattr(settings, field.name) != field.default
-        text = "(set, not shown)" if field.name == "database" and value else str(value)
+        text = "(set, not shown)" if field.name == "database" and value else _as_written(value)
         variable = f"CRUCIBLE_{field.name.upper()}"
         shown.append(
             SettingView(variable=variable, value=text, changed=changed, text=field.metadata["text"].replace("`", ""))
         )
     return tuple(shown)
+
+
+def _as_written(value: object) -> str:
+    """A setting's value as its variable takes it."""
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 async def healthz(request: WebRequest) -> Response:
