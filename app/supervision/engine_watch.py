@@ -37,14 +37,15 @@ class EngineWatch:
         self._look_now.set()
 
     async def look(self) -> None:
-        """One look. Calls `changed` when it differs from the last."""
+        """One look. Calls `changed` when it differs from the last; an engine that fails it there is none that answers."""
         engine = self.status.engine
         try:
             engine = await self._driver.check()
+            await self._tell(reachable=True, text=f"{engine.name} {engine.version}", engine=engine)
         except SandboxError as error:
-            reachable, text = False, str(error)
-        else:
-            reachable, text = True, f"{engine.name} {engine.version}"
+            await self._tell(reachable=False, text=str(error), engine=engine)
+
+    async def _tell(self, *, reachable: bool, text: str, engine: Engine | None) -> None:
         was = self.status
         if (reachable, text, engine) != (was.reachable, was.text, was.engine):
             since = time.time() if reachable != was.reachable else was.since

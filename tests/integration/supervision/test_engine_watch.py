@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from app.supervision.engine_watch import EngineStatus, EngineWatch
+from sandbox_runner.driver import EngineUnreachable
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.fake_script import FakeKnobs
 
@@ -30,4 +31,22 @@ async def test_a_cancellation_in_the_moment_of_news_is_not_lost() -> None:
     assert done
     with pytest.raises(asyncio.CancelledError):
         running.result()
+    await driver.close()
+
+
+async def test_an_engine_that_goes_away_while_it_is_asked_more_is_looked_at_again() -> None:
+    driver, told, failures = FakeDriver(FakeKnobs()), list[EngineStatus](), [EngineUnreachable("reset by peer")]
+
+    async def changed(status: EngineStatus) -> None:
+        told.append(status)
+        if status.reachable and failures:
+            raise failures.pop()
+
+    watch = EngineWatch(driver, changed)
+    await watch.look()
+    assert not watch.status.reachable
+    await watch.look()
+
+    assert [status.reachable for status in told] == [True, False, True]
+    assert told[1].text == "reset by peer"
     await driver.close()
