@@ -120,7 +120,7 @@ def test_a_frozen_run_of_a_dead_server_does_not_stay_for_ever(servers: Servers) 
     servers.until(lambda: servers.containers(alive=False) == [], "the warden ends what is left")
     servers.until(lambda: not wardens(servers), "and then itself")
     journal = [json.loads(line) for line in (servers.data / "warden.jsonl").read_text().splitlines()]
-    assert [entry["path"] for entry in journal if "path" in entry][0] == "silence"
+    assert next(entry["path"] for entry in journal if "path" in entry) == "silence"
 
 
 def test_a_dead_warden_is_replaced_and_panic_works_without_one(servers: Servers) -> None:
