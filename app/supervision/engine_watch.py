@@ -37,7 +37,7 @@ class EngineWatch:
         self._look_now.set()
 
     async def look(self) -> None:
-        """One look. Calls `changed` when it differs from the last; an engine that fails it there is none that answers."""
+        """One look. Calls `changed` when it differs from the last; an engine that fails it there does not answer."""
         engine = self.status.engine
         try:
             engine = await self._driver.check()
