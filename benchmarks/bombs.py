@@ -9,6 +9,7 @@ an event.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -26,7 +27,7 @@ import httpx
 
 from tests.docker.house import FAMILY
 from tests.docker.test_bombs import BOMBS
-from tests.docker.test_detection import TRIES
+from tests.docker.test_detection import BENIGN, TRIES
 
 ROOT = Path(__file__).resolve().parent.parent
 BEAT = 0.05
@@ -48,9 +49,14 @@ LIMITS = {
 
 def lay_out(folder: Path) -> Path:
     suites = folder / "suites"
-    agents = {**BOMBS, "quiet": QUIET, "caller": f"PAUSE = 1.5\n{TRIES}"}
+    agents = {**BOMBS, "quiet": QUIET, "caller": f"PAUSE = 1.5\n{TRIES}", "benign": BENIGN}
     files = {"families/stage/stage.py": FAMILY, **{f"agents/{name}/main.py": text for name, text in agents.items()}}
-    for name, members in {"alone": ["quiet"], "bombs": [*BOMBS, "quiet"], "calls": ["caller"]}.items():
+    for name, members in {
+        "alone": ["quiet"],
+        "bombs": [*BOMBS, "quiet"],
+        "calls": ["caller"],
+        "benign": ["benign"],
+    }.items():
         tasks = "".join(f"  - {{task: stage/act, agent: {agent}}}\n" for agent in members)
         files[f"{name}.yaml"] = f"title: {name}\ndescription: A benchmark.\ntasks:\n{tasks}"
     for path, text in files.items():
@@ -130,6 +136,21 @@ async def calls(client: httpx.AsyncClient) -> None:
     print(f"median {statistics.median(within):.2f} s, slowest of those {max(within):.2f} s; {len(told)} events")
 
 
+async def benign(client: httpx.AsyncClient) -> None:
+    """Twenty runs of a program that keeps to itself."""
+    answer = await client.post("/api/v1/evaluations", json={"suite": "benign", "epochs": 20})
+    answer.raise_for_status()
+    runs = [run["id"] for run in answer.json()["runs"]]
+    waiting = set(runs)
+    while waiting:
+        await asyncio.sleep(0.5)
+        waiting = {run for run in waiting if (await client.get(f"/api/v1/runs/{run}")).json()["state"] != "ended"}
+    outcomes = {(await client.get(f"/api/v1/runs/{run}")).json()["outcome"] for run in runs}
+    told = [event["kind"] for run in runs for event in await events_of(client, run)]
+    seen = sum(told.count(kind) for kind in ("NetworkAttempted", "HoneytokenTouched", "AlertRaised"))
+    print(f"benign runs: {len(runs)} ended as {', '.join(sorted(outcomes))}; {seen} findings in all of them")
+
+
 async def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -150,10 +171,12 @@ async def main() -> None:
                 await measure(client, "alone")
                 await measure(client, "bombs")
                 await calls(client)
+                await benign(client)
         finally:
             server.terminate()
             server.wait(60)
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     asyncio.run(main())
