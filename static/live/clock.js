@@ -73,8 +73,8 @@ function tick() {
     level.setAttribute("width", (100 * Math.min(1, grown)).toFixed(2));
     level.parentElement.classList.toggle("bar-high", grown >= 0.9);
   }
-  for (const element of document.querySelectorAll("[data-until]")) {
-    setText(element, duration(Number(element.dataset.until) - now));
+  for (const element of document.querySelectorAll("[data-due]")) {
+    setText(element, duration(Number(element.dataset.due) - now));
   }
   for (const element of document.querySelectorAll("[data-since]")) {
     setText(element, duration(now - Number(element.dataset.since)));

@@ -243,12 +243,12 @@ def test_who_moves_on_the_page_of_an_attended_run_is_there_and_without_scripts_a
     page = open_page(f"/runs/{run}")
     notice = page.locator(".attended")
     expect(notice).to_contain_text(re.compile(r"warned in\s+[34] m \d\d s"))
-    due = float(notice.locator("[data-until]").get_attribute("data-until") or 0)
+    due = float(notice.locator("[data-due]").get_attribute("data-due") or 0)
     with page.expect_response(re.compile(rf"/runs/{run}/attend$")) as told:
         page.mouse.move(300, 300)
     assert told.value.status == 200
-    expect(notice.locator("[data-until]")).not_to_have_attribute("data-until", str(due))
-    assert float(notice.locator("[data-until]").get_attribute("data-until") or 0) > due
+    expect(notice.locator("[data-due]")).not_to_have_attribute("data-due", str(due))
+    assert float(notice.locator("[data-due]").get_attribute("data-due") or 0) > due
 
     plain = open_page(f"/runs/{run}", java_script_enabled=False)
     plain.click("text=I am here")
