@@ -14,7 +14,10 @@ export class FrameReader {
   #dataLength = 0;
   retry = null; // milliseconds, as the server last asked
 
-  /** @param {Uint8Array} bytes  @returns {{id: string, event: string, data: string}[]} complete frames, in order */
+  /**
+   * The id is the frame's own, "" when it brings none: the last one may be the place in another run (unlike EventSource).
+   * @param {Uint8Array} bytes  @returns {{id: string, event: string, data: string}[]} complete frames, in order
+   */
   push(bytes) {
     let text = this.#decoder.decode(bytes, { stream: true });
     if (text === "") return [];
@@ -43,6 +46,7 @@ export class FrameReader {
       if (this.#data.length > 0) {
         frames.push({ id: this.#id, event: this.#event || "message", data: this.#data.join("\n") });
       }
+      this.#id = "";
       this.#event = "";
       this.#data = [];
       this.#dataLength = 0;

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 from tests.browser.conftest import Open
 
 STREAM = "id: 1.2.3\nevent: lines\ndata: grün € 🧪\n\n: a comment\nretry: 1500\nevent: hb\ndata: one\ndata: two\n\n"
 EXPECTED = [
     {"id": "1.2.3", "event": "lines", "data": "grün € 🧪"},
-    {"id": "1.2.3", "event": "hb", "data": "one\ntwo"},
+    {"id": "", "event": "hb", "data": "one\ntwo"},
 ]
 READ = """async ([chunks]) => {
   const { FrameReader } = await import("/static/live/frames.js");
@@ -44,6 +46,40 @@ def test_a_frame_without_end_is_refused_instead_of_filling_the_memory(open_page:
         }"""
     )
     assert refused == "a frame of the stream is too long"
+
+
+def test_a_frame_about_one_run_never_moves_the_place_in_another(open_page: Open) -> None:
+    page = open_page("/health")
+    addresses = page.evaluate(
+        """async () => {
+          const { Hub } = await import("/static/live/hub.js");
+          const sent = 'id: 9.900.9\\nevent: lines\\ndata: {"run":1,"lines":[]}\\n\\nevent: tally\\ndata: {"run":2}\\n\\n';
+          const asked = [];
+          const before = window.fetch;
+          window.fetch = async (url, { signal }) => {
+            asked.push(String(url));
+            const body = new ReadableStream({
+              start(controller) {
+                controller.enqueue(new TextEncoder().encode(sent));
+                signal.addEventListener("abort", () => controller.error(signal.reason));
+              },
+            });
+            return new Response(body, { headers: { "content-type": "text/event-stream" } });
+          };
+          const hub = new Hub();
+          const topics = { runs: { 1: "5.500.5", 2: "3.30.3" }, wall: "", csrf: "" };
+          await new Promise((resolve) => {
+            hub.hear("one", { op: "join", topics }, (message) => message.event === "tally" && resolve());
+          });
+          hub.hear("other", { op: "join", topics: { runs: {}, wall: "", csrf: "" } }, () => {});
+          while (asked.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+          hub.close();
+          window.fetch = before;
+          return asked;
+        }"""
+    )
+    places = [parse_qs(urlsplit(address).query)["after"] for address in addresses]
+    assert places == [["5.500.5", "3.30.3"], ["9.900.9", "3.30.3"]]
 
 
 def test_a_fragment_loses_everything_that_could_act_by_itself(open_page: Open) -> None:
