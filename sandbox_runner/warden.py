@@ -101,7 +101,7 @@ class Warden:
         self._away = ""  #: why the engine cannot be asked, as it was said last
 
     async def run(self) -> None:
-        """Until it is retired, or the server is gone and nothing of the instance is left."""
+        """Until it is retired or replaced, or the server is gone and nothing of the instance is left."""
         async with warden_socket.listening(self._folder, self.obey) as self._inode, asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in (self._kill_by_turn(), self._look(), self._refresh_by_turn())]
             await self._over.wait()
@@ -115,9 +115,6 @@ class Warden:
     async def obey(self, said: Json) -> Json:
         """An order from the door; the answer tells when it is carried out."""
         match said.get("do"):
-            case "retire":
-                self._over.set()
-                return {"ok": True}
             case "stop" | "freeze" | "prove" as do:
                 try:
                     order = _order(do, said)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -32,7 +34,7 @@ def ask(folder: Path, order: Json, *, within: float) -> Json:
     try:
         with _address(folder) as address, socket.socket(socket.AF_UNIX) as door:
             door.settimeout(within)
-            door.connect(address)
+            door.connect(f"{address}/{NAME}")
             door.sendall(json.dumps(order).encode() + b"\n")
             said = b""
             while not said.endswith(b"\n"):
@@ -48,24 +50,30 @@ def ask(folder: Path, order: Json, *, within: float) -> Json:
 
 @contextlib.asynccontextmanager
 async def listening(folder: Path, obey: Callable[[Json], Awaitable[Json]]) -> AsyncIterator[int]:
-    """Take orders while open; answers the socket's inode. An older warden of the folder is retired first."""
-    await asyncio.to_thread(_retire, folder)
+    """Take orders while open; answers the socket's inode.
+
+    It takes the place of an older warden's in one step: at each moment somebody answers.
+    """
     with _address(folder) as address:
         door = socket.socket(socket.AF_UNIX)
-        (folder / NAME).unlink(missing_ok=True)
+        name = f"{NAME}.{secrets.token_hex(4)}"
         before = os.umask(0o177)
         try:
-            door.bind(address)
+            door.bind(f"{address}/{name}")
         finally:
             os.umask(before)
-    inode = (folder / NAME).stat().st_ino
     server = await asyncio.start_unix_server(lambda reader, writer: _serve(reader, writer, obey), sock=door, limit=MOST)
     try:
+        inode = (folder / name).stat().st_ino
+        with _at_the_door(folder):
+            (folder / name).rename(folder / NAME)
         yield inode
     finally:
+        # Before our own is closed: until then nobody else's can have its inode. The folder may be gone.
+        with contextlib.suppress(OSError), _at_the_door(folder):
+            if is_current(folder, inode):
+                (folder / NAME).unlink()
         server.close()
-        if is_current(folder, inode):
-            (folder / NAME).unlink(missing_ok=True)
 
 
 def is_current(folder: Path, inode: int) -> bool:
@@ -74,11 +82,6 @@ def is_current(folder: Path, inode: int) -> bool:
         return (folder / NAME).stat().st_ino == inode
     except OSError:
         return False
-
-
-def _retire(folder: Path) -> None:
-    with contextlib.suppress(NoWarden):
-        ask(folder, {"do": "retire"}, within=1.0)
 
 
 async def _serve(
@@ -98,10 +101,21 @@ async def _serve(
 
 
 @contextlib.contextmanager
+def _at_the_door(folder: Path) -> Iterator[None]:
+    """One warden at a time: whoever goes must not take away what another has just put there."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def _address(folder: Path) -> Iterator[str]:
     """By the folder's descriptor: a path in full may be longer than an address may be."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{descriptor}/{NAME}"
+        yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
