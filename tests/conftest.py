@@ -18,5 +18,5 @@ asyncio.set_event_loop(None)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     chaos = parser.getgroup("chaos", "tests/docker/test_chaos.py")
-    chaos.addoption("--chaos-seconds", type=float, default=90.0, help="how long things are killed (90)")
+    chaos.addoption("--chaos-seconds", type=float, default=300.0, help="how long things are killed (300)")
     chaos.addoption("--chaos-seed", type=int, default=6, help="which schedule of kills (6)")
