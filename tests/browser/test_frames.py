@@ -53,7 +53,8 @@ def test_a_frame_about_one_run_never_moves_the_place_in_another(open_page: Open)
     addresses = page.evaluate(
         """async () => {
           const { Hub } = await import("/static/live/hub.js");
-          const sent = 'id: 9.900.9\\nevent: lines\\ndata: {"run":1,"lines":[]}\\n\\nevent: tally\\ndata: {"run":2}\\n\\n';
+          const lines = 'id: 9.900.9\\nevent: lines\\ndata: {"run":1,"lines":[]}\\n\\n';
+          const sent = lines + 'event: tally\\ndata: {"run":2}\\n\\n';
           const asked = [];
           const before = window.fetch;
           window.fetch = async (url, { signal }) => {
