@@ -47,6 +47,14 @@ def query_moment(request: WebRequest, name: str) -> float:
     return float(text)
 
 
+def require_known_query(request: WebRequest, known: frozenset[str]) -> None:
+    """Refuses parameters nobody reads: a mistyped filter would give everything."""
+    for name in request.query_params:
+        if name not in known:
+            todo = f"Use {', '.join(sorted(known))}." if known else "This address takes none."
+            raise Refused(f"there is no parameter {name[:60]!r}", where="query", todo=todo)
+
+
 async def form_of(request: WebRequest) -> FormData:
     """Raises `Refused` for a body in an alphabet that Python knows and texts are not written in."""
     try:

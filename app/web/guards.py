@@ -22,7 +22,7 @@ from starlette.routing import Route
 from app.store import accounts
 from app.web.access import Visitor, visitor_by_cookie, visitor_by_token, visitor_in_a_hurry
 from app.web.answers import comes_back_to, error_answer, json_error, stranger, wants_fragment, wants_json
-from app.web.asked import form_of
+from app.web.asked import form_of, require_known_query
 from app.web.cross_site import SAFE_METHODS, from_our_pages
 from app.web.parts import Problem
 from app.web.state import AppState, OpenHandler, WebRequest
@@ -71,7 +71,10 @@ def stream(path: str, handler: Handler) -> Route:
     return Route(path, guarded, methods=["GET"])
 
 
-def program(method: str, path: str, handler: Handler, *, hurry: bool = False) -> Route:
+def program(method: str, path: str, handler: Handler, *query: str, hurry: bool = False) -> Route:
+    """`query`: the parameters it reads; one that nobody reads is refused, so that no mistyped one passes in silence."""
+    known = frozenset(query)
+
     async def guarded(request: Request[AppState]) -> Response:
         # A request with a token is the token's alone: a cookie beside it does not count.
         if "authorization" in request.headers:
@@ -88,6 +91,7 @@ def program(method: str, path: str, handler: Handler, *, hurry: bool = False) ->
             )
         if not visitor.by_token and not await _token_fits(request, visitor):
             return json_error(STALE, 403)
+        require_known_query(request, known)
         response = await handler(request, visitor)
         if visitor.by_token:  # After the answer: a stop must not wait for a writer.
             note = BackgroundTask(accounts.note_use, request.state["db"], visitor.secret, now=time.time())

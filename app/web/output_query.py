@@ -10,6 +10,8 @@ from app.store.query import Query
 from app.web.asked import number_of
 from app.web.state import WebRequest
 
+#: The parameters that say it.
+LOOKED_FOR = ("q", "regex", "case", "inverse", "stream", "level")
 LEVELS: Mapping[str, Level] = {level.name.lower(): level for level in sorted(Level, reverse=True)}
 STREAMS: Mapping[str, int] = {"1": 1, "2": 2}
 

@@ -11,6 +11,7 @@ from app.web.api import runs as api_runs
 from app.web.api import stops as api_stops
 from app.web.api import suites as api_suites
 from app.web.guards import anyone, person, program, stream
+from app.web.output_query import LOOKED_FOR
 from app.web.pages import (
     account,
     alerts,
@@ -77,25 +78,25 @@ TABLE: tuple[BaseRoute, ...] = (
     Mount("/static", Static()),
     # one endless answer a page
     stream("/stream", streams.stream),  # ?run=42&after=, ?wall= or ?house=1
-    # programs, below /api/v1
+    # programs, below /api/v1, each with the parameters it reads
     program("GET", "/suites", api_suites.suites),
     program("GET", "/agents", api_suites.agents),
-    program("GET", "/evaluations", api_evaluations.index),  # ?before=&limit=
+    program("GET", "/evaluations", api_evaluations.index, "before", "limit"),
     program("POST", "/evaluations", api_evaluations.submit),
     program("GET", "/evaluations/{evaluation}", api_evaluations.get),
     program("POST", "/evaluations/{evaluation}/stop", api_stops.stop_evaluation, hurry=True),
-    program("GET", "/runs", api_runs.index),  # ?state=&evaluation=&before=&limit=
+    program("GET", "/runs", api_runs.index, "state", "evaluation", "before", "limit"),
     program("GET", "/runs/{run}", api_runs.get),
-    program("GET", "/runs/{run}/events", api_runs.events),  # ?after=&limit=
+    program("GET", "/runs/{run}/events", api_runs.events, "after", "limit"),
     program("GET", "/runs/{run}/evidence", api_runs.evidence),
-    program("GET", "/runs/{run}/output", api_runs.output),  # ?after=&limit=
-    program("GET", "/runs/{run}/stream", api_runs.stream),  # ?after=
+    program("GET", "/runs/{run}/output", api_runs.output, "after", "limit", "since", *LOOKED_FOR),
+    program("GET", "/runs/{run}/stream", api_runs.stream, "after"),
     program("POST", "/runs/{run}/stop", api_stops.stop, hurry=True),
     program("POST", "/runs/{run}/freeze", api_stops.freeze),
     program("POST", "/runs/{run}/thaw", api_stops.thaw),
     program("POST", "/runs/{run}/again", api_stops.again),
     program("POST", "/stop-all", api_stops.stop_all, hurry=True),
     program("POST", "/release", api_stops.release),
-    program("GET", "/alerts", api_alerts.index),  # ?run=&status=&before=&limit=
+    program("GET", "/alerts", api_alerts.index, "run", "status", "before", "limit"),
     program("GET", "/health", api_health.health),
 )

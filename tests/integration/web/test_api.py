@@ -235,6 +235,31 @@ async def test_stop_all_and_release(api: Api) -> None:
     assert (await api.get("/health"))["hold"] is None
 
 
+def parameters() -> dict[tuple[str, str], set[str]]:
+    """Of each heading such as "### `GET /runs?state=&limit=`"."""
+    found = re.findall(r"^### `(GET|POST) (/[^`?]*)\??([^`]*)`", DOCUMENT.read_text(), re.MULTILINE)
+    return {(method, path): set(re.findall(r"(\w+)=", query)) for method, path, query in found}
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(parameters()))
+async def test_a_mistyped_parameter_is_refused_and_told_those_of_the_document(api: Api, method: str, path: str) -> None:
+    run = await api.site.seed(b"one")
+    known = parameters()[method, path]
+    address = re.sub(r"\{\w+\}", str(run.id), f"{path}?sinze=1")
+    error = (await (api.get if method == "GET" else api.post)(address, 400))["error"]
+    assert isinstance(error, dict)
+    assert (error["what"], error["where"]) == ("there is no parameter 'sinze'", "query")
+    told = error["todo"].removeprefix("Use ").removesuffix(".")
+    assert told == (", ".join(sorted(known)) or "This address takes none")
+    assert (await runs.get(api.site.db, run.id)).state is RunState.RUNNING
+
+
+async def test_pages_pass_over_parameters_they_do_not_know(site: Site) -> None:
+    run = await site.seed(b"one")
+    for path in ("/", f"/runs/{run.id}", f"/runs/{run.id}/lines", "/evaluations", "/alerts"):
+        assert (await site.browser.get(f"{path}?utm=1")).status_code == 200, path
+
+
 def documented() -> set[tuple[str, str]]:
     """Method and path of each heading such as "### `GET /runs/{run}`"."""
     found = re.findall(r"^### `(GET|POST) (/[^`?]*)", DOCUMENT.read_text(), re.MULTILINE)
