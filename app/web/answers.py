@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from app.domain.errors import Conflict, CrucibleError, NotFound, Refused, Unavailable
 from app.web.access import Visitor
-from app.web.contexts import ErrorPage, Frame
+from app.web.contexts.frame import ErrorPage, Frame
 from app.web.cross_site import local_path
 from app.web.middleware import content_policy
 from app.web.parts import Problem

@@ -12,7 +12,7 @@ from app.domain.limits import BOUNDS
 from app.domain.runs import EvaluationRequest, Policy
 from app.domain.sandboxes import Runtime
 from app.web.asked import json_text, require_known, text_field
-from app.web.contexts import NewForm
+from app.web.contexts.evaluations import NewForm
 
 _FIELDS = frozenset({"suite", "tasks", "agent", "model", "epochs", "policy", "runtime", "limits"})
 _NAME = 200

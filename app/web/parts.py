@@ -1,4 +1,4 @@
-"""Parts of pages and fragments, ready to print: what `contexts.py` is made of."""
+"""Parts of pages and fragments, ready to print: what the contexts are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates and the one way to render: a dataclass of `contexts.py` goes in, HTML comes out."""
+"""Templates and the one way to render: a dataclass of the contexts goes in, HTML comes out."""
 
 from __future__ import annotations
 

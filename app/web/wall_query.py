@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from app.domain.errors import Refused
 from app.domain.runs import RunState
-from app.web.contexts import Card
+from app.web.contexts.fragments import Card
 
 #: States a run on the wall may have, in the order in which they are offered.
 STATES = tuple(state.value for state in RunState if state is not RunState.QUEUED)

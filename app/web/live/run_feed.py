@@ -22,7 +22,7 @@ from app.store.output import StoredLine
 from app.store.usage import UsagePoint
 from app.supervision.doorbell import Bell, Doorbell
 from app.supervision.recorder import Account
-from app.web.contexts import Panel
+from app.web.contexts.fragments import Panel
 from app.web.live.feed import Feed
 from app.web.live.frames import Cursor, at, frame
 from app.web.live.reading import MOST_BYTES, MOST_LINES, Reading

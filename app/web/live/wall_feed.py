@@ -19,7 +19,7 @@ from app.store import runs
 from app.store.database import Database
 from app.supervision.doorbell import Doorbell
 from app.supervision.recorder import Account
-from app.web.contexts import Card
+from app.web.contexts.fragments import Card
 from app.web.live.frames import frame
 from app.web.live.rung import rung_since
 from app.web.parts import WatcherView

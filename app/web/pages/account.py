@@ -11,7 +11,7 @@ from app.store import accounts, audit
 from app.web.access import Visitor, client_address, new_secret
 from app.web.answers import frame_of, page, problem_of, redirect
 from app.web.asked import form_of, path_id, text_field
-from app.web.contexts import AccountPage
+from app.web.contexts.account import AccountPage
 from app.web.parts import Problem, TokenView
 from app.web.passwords import check_new
 from app.web.state import WebRequest

@@ -13,7 +13,7 @@ from app.supervision.doorbell import Doorbell
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, redirect, wants_json
 from app.web.asked import form_of, path_id
-from app.web.contexts import AlertsPage
+from app.web.contexts.house import AlertsPage
 from app.web.cross_site import local_path
 from app.web.parts import UnexplainedView
 from app.web.state import WebRequest

@@ -9,7 +9,7 @@ from app.store.audit import AuditEntry
 from app.web.access import Visitor
 from app.web.answers import frame_of, page
 from app.web.asked import query_number
-from app.web.contexts import AuditPage
+from app.web.contexts.house import AuditPage
 from app.web.parts import AuditEntryView
 from app.web.state import WebRequest
 from app.web.text import visible

@@ -15,7 +15,7 @@ from app.store.database import Database
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, problem_of
 from app.web.asked import number_of
-from app.web.contexts import ComparePage, Side
+from app.web.contexts.run import ComparePage, Side
 from app.web.state import WebRequest
 from app.web.views.beside import PANES, side_of
 from app.web.views.runs import run_view

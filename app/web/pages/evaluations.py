@@ -14,7 +14,7 @@ from app.store import alerts, runs
 from app.web.access import Visitor
 from app.web.answers import frame_of, page
 from app.web.asked import path_id, query_number
-from app.web.contexts import EvaluationPage, EvaluationsPage
+from app.web.contexts.evaluations import EvaluationPage, EvaluationsPage
 from app.web.parts import TaskResult
 from app.web.state import WebRequest
 from app.web.text import visible

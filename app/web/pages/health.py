@@ -19,7 +19,8 @@ from app.store import stops as store_stops
 from app.store.database import Database
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, redirect
-from app.web.contexts import HealthPage, Strip
+from app.web.contexts.fragments import Strip
+from app.web.contexts.house import HealthPage
 from app.web.filters import bytes_text, duration_text
 from app.web.parts import Check, SettingView, StopPathView
 from app.web.state import AppState, WebRequest

@@ -14,7 +14,7 @@ from app.task_standard import suites
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, problem_of, redirect, status_of
 from app.web.asked import form_of
-from app.web.contexts import NewForm, NewPage
+from app.web.contexts.evaluations import NewForm, NewPage
 from app.web.evaluation_request import command_of, read_form, request_of_form
 from app.web.filters import bytes_text, duration_text
 from app.web.parts import AgentView, LimitField, Problem, SuiteTaskView, SuiteView

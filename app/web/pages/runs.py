@@ -13,7 +13,8 @@ from app.store import runs
 from app.web.access import Visitor
 from app.web.answers import frame_of, page, problem_of
 from app.web.asked import path_id, query_number
-from app.web.contexts import OutputPane, Panel, RunPage, SearchForm, TimeBar
+from app.web.contexts.fragments import Panel
+from app.web.contexts.run import OutputPane, RunPage, SearchForm, TimeBar
 from app.web.filters import clock_text
 from app.web.live.frames import Cursor
 from app.web.output_query import LEVELS, query_of

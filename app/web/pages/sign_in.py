@@ -12,7 +12,7 @@ from app.store import accounts, audit
 from app.web.access import Visitor, client_address, close_session, cookie_name, open_session, visitor_by_cookie
 from app.web.answers import STOP_COMMANDS, frame_of, page, problem_of, redirect
 from app.web.asked import form_of, text_field
-from app.web.contexts import SignInPage, WelcomePage
+from app.web.contexts.account import SignInPage, WelcomePage
 from app.web.cross_site import local_path
 from app.web.parts import Problem
 from app.web.passwords import check_new

@@ -16,7 +16,7 @@ from app.web.access import Visitor
 from app.web.answers import frame_of, page, redirect, wants_fragment, wants_json
 from app.web.api.shapes import receipt_json
 from app.web.asked import form_of, path_id, text_field
-from app.web.contexts import ConfirmPage
+from app.web.contexts.frame import ConfirmPage
 from app.web.cross_site import local_path
 from app.web.state import WebRequest
 from app.web.views.panel import panel_of

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from app.web.access import Visitor
 from app.web.answers import frame_of, page
 from app.web.asked import form_of, text_field
-from app.web.contexts import WallPage
+from app.web.contexts.wall import WallPage
 from app.web.cross_site import local_path
 from app.web.pages.streams import EVERYTHING
 from app.web.state import WebRequest

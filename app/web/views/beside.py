@@ -5,7 +5,8 @@ from __future__ import annotations
 from app.domain.runs import Run
 from app.store import alerts
 from app.store.database import Database
-from app.web.contexts import OutputPane, Panel, SearchForm, Side
+from app.web.contexts.fragments import Panel
+from app.web.contexts.run import OutputPane, SearchForm, Side
 from app.web.live.frames import Cursor
 from app.web.output_query import LEVELS
 from app.web.parts import WatcherView

@@ -14,7 +14,7 @@ from app.store.output import StoredLine
 from app.store.usage import UsagePoint
 from app.supervision.recorder import Account
 from app.web.ansi import segments
-from app.web.contexts import Card
+from app.web.contexts.fragments import Card
 from app.web.parts import WatcherView
 from app.web.views.alerts import alert_view, worst
 from app.web.views.attention import Attention, Signs, attention_of, near_limits

@@ -6,7 +6,7 @@ from app.domain.runs import Run
 from app.store import usage
 from app.store.database import Database
 from app.store.usage import Folded
-from app.web.contexts import Charts
+from app.web.contexts.run import Charts
 from app.web.views.usage import UsageRow, usage_row
 
 #: Points of a page, over all of the run: more than there are pixels.

@@ -14,7 +14,7 @@ from app.store import alerts, events, evidence, runs, stops, usage
 from app.store.database import Database
 from app.store.usage import UsagePoint
 from app.supervision.recorder import Account
-from app.web.contexts import AlertList, Panel
+from app.web.contexts.fragments import AlertList, Panel
 from app.web.filters import bytes_text, duration_text
 from app.web.parts import LimitView, WatcherView
 from app.web.text import visible_block

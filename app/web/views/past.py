@@ -17,7 +17,7 @@ from app.domain.runs import Run
 from app.store import alerts, events, stops, usage
 from app.store.database import Database
 from app.store.reading import line_at, printed_until
-from app.web.contexts import AlertList, Panel
+from app.web.contexts.fragments import AlertList, Panel
 from app.web.parts import PhaseView
 from app.web.views.alerts import alert_view
 from app.web.views.panel import panel_from

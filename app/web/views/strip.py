@@ -11,7 +11,7 @@ from app.store import alerts, hold, runs
 from app.store.database import Database
 from app.supervision.stop_path import StopPath
 from app.supervision.supervisor import Supervisor
-from app.web.contexts import Queue, Strip
+from app.web.contexts.fragments import Queue, Strip
 from app.web.parts import EngineView, HoldView, StopPathView
 from app.web.text import visible
 from app.web.views.alerts import worst

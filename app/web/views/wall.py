@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.web.contexts import Card, WallForm, WallTools
+from app.web.contexts.fragments import Card, WallTools
+from app.web.contexts.wall import WallForm
 from app.web.parts import Chip
 from app.web.views.cards import suites_of
 from app.web.wall_query import STATES, WORDS, WallQuery, counts

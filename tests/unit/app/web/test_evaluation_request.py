@@ -5,7 +5,7 @@ from starlette.datastructures import FormData
 
 from app.domain.errors import Refused
 from app.domain.runs import EvaluationRequest, Policy
-from app.web.contexts import NewForm
+from app.web.contexts.evaluations import NewForm
 from app.web.evaluation_request import command_of, read_form, request_of_form, request_of_json
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.domain.errors import Refused
 from app.domain.runs import Run, RunState
-from app.web.contexts import Card
+from app.web.contexts.fragments import Card
 from app.web.views.cards import Facts, card_of
 from app.web.views.wall import tools_of
 from app.web.wall_query import SORTS, WORDS, WallQuery, chosen, counts, parse_wall, wall_of
