@@ -1,0 +1,156 @@
+"""Each run under way has an owner: one task, from its slot to the end of its record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from app.domain.errors import CrucibleError
+from app.domain.events import OutputLost
+from app.domain.runs import Outcome, RunState
+from app.store import events, runs
+from app.supervision.alerting import Alerting
+from app.supervision.attempt import Attempt, setup_image_of
+from app.supervision.images import TaskImages
+from app.supervision.live_run import Ending, LiveRun
+from app.supervision.queue import Queue
+from app.supervision.reconcile import Found, Reconciler
+from app.supervision.stop import until_recorded
+from app.supervision.workshop import Workshop
+from sandbox_runner.driver import SandboxError
+
+log = logging.getLogger(__name__)
+
+#: Seconds a shutdown waits for the deaths of its runs.
+SHUTDOWN = 20.0
+
+
+class Owners:
+    """An owner is never cancelled by a stop: it outlives the attempt, so that the record always gets its end."""
+
+    def __init__(
+        self,
+        *,
+        shop: Workshop,
+        queue: Queue,
+        reconciler: Reconciler,
+        alerting: Alerting,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._shop = shop
+        self._queue = queue
+        self._reconciler = reconciler
+        self._alerting = alerting
+        self._group = group
+        self._images = TaskImages(shop)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, live: LiveRun, adopt: Found | None = None) -> None:
+        """Put the run among the lives and begin it, or go on with what was found of it."""
+        self._shop.lives[live.id] = live
+        owner = self._group.create_task(self._own(live, adopt), name=f"run {live.id}: owner")
+        self._tasks.add(owner)
+        owner.add_done_callback(self._tasks.discard)
+
+    def abandon(self) -> None:
+        """A shutdown leaves the runs to their keepers."""
+        for live in self._shop.lives.values():
+            live.abandoned = True
+            if live.attempt is not None:
+                live.attempt.cancel()
+
+    @property
+    def at_work(self) -> bool:
+        return bool(self._tasks)
+
+    async def gone(self) -> None:
+        """What could not be ended by now is left to its keeper, and to the next server's reconciling."""
+        _, pending = await asyncio.wait(set(self._tasks), timeout=SHUTDOWN)
+        for task in pending:
+            log.error("shutdown: %s did not end in %.0f s; its keeper ends it", task.get_name(), SHUTDOWN)
+            task.cancel()
+
+    async def _own(self, live: LiveRun, adopt: Found | None) -> None:
+        try:
+            if adopt is None and not await self._begin(live):
+                return
+            ending = await self._play(live, adopt)
+            if ending is None:
+                return
+            live.over = True  # A stop from here on ends what is left of it, and changes nothing of how it ended.
+            await self._clean(live)
+            if adopt is not None:
+                await self._reconciler.prove_earlier_stops(live.id)
+            await self._record_end(live, ending)
+        finally:
+            live.ended.set()
+            self._shop.lives.pop(live.id, None)
+            self._shop.doorbell.ring(live.id)
+            self._queue.changed()
+
+    async def _begin(self, live: LiveRun) -> bool:
+        """Move it from the queue; False when it was cancelled there, or the record does not answer."""
+        try:
+            began = await runs.transition(self._shop.db, live.id, RunState.QUEUED, RunState.STARTING, at=time.time())
+        except CrucibleError as error:
+            log.error("run %d could not be started, trying again: %s", live.id, error)
+            await asyncio.sleep(1.0)
+            return False
+        self._queue.changed()  # Only now does the queue show the next one.
+        return began
+
+    async def _play(self, live: LiveRun, adopt: Found | None) -> Ending | None:
+        """The attempt's ending, or the stop's. None when a shutdown leaves the run to its keeper."""
+        self._shop.doorbell.ring(live.id)
+        attempt = Attempt(
+            shop=self._shop, images=self._images, live=live, found=lambda finding: self._alerting.found(live, finding)
+        )
+        if live.stop is None:
+            story = attempt.from_the_start() if adopt is None else adopt.go_on(attempt)
+            live.attempt = asyncio.create_task(story, name=f"run {live.id}: attempt")
+            await asyncio.wait({live.attempt})
+        if live.stop is not None:
+            # The receipt's marks are recorded before the run's end: whoever reads "ended" reads the proof too.
+            await live.stop.closed.wait()
+            return live.stop.ending
+        if live.abandoned:
+            return None
+        assert live.attempt is not None
+        try:
+            return live.attempt.result()
+        except asyncio.CancelledError:
+            return Ending(outcome=Outcome.BROKEN, detail="its attempt was cancelled")
+        except Exception as error:
+            log.exception("run %d: its attempt failed", live.id)
+            return Ending(outcome=Outcome.BROKEN, detail=f"{type(error).__name__}: {error}")
+
+    async def _clean(self, live: LiveRun) -> None:
+        """Prove that no sandbox is left; remove the run's image. Goes on until it is true."""
+        while live.sandboxes:
+            sandbox = next(iter(live.sandboxes.values()))
+            try:
+                await self._shop.end(live, sandbox)
+            except (SandboxError, CrucibleError) as error:
+                log.error("run %d: %s", live.id, error)
+                await asyncio.sleep(1.0)
+        try:
+            await self._shop.driver.remove_image(setup_image_of(self._shop.instance, live.id))
+        except SandboxError as error:
+            log.warning("run %d: its image could not be removed: %s", live.id, error)
+
+    async def _record_end(self, live: LiveRun, ending: Ending) -> None:
+        if live.lost_bytes:
+            lost = OutputLost(bytes=live.lost_bytes, why=ending.detail)
+            await until_recorded(lambda: events.append(self._shop.db, live.id, lost, at=time.time()))
+        await until_recorded(lambda: self._to_ended(live.id, ending))
+
+    async def _to_ended(self, run: int, ending: Ending) -> None:
+        db = self._shop.db
+        while (state := (await runs.get(db, run)).state) is not RunState.ENDED:
+            if state is RunState.FROZEN:
+                await runs.transition(db, run, state, RunState.STOPPING, at=time.time())
+                continue
+            await runs.transition(
+                db, run, state, RunState.ENDED, at=time.time(), outcome=ending.outcome, detail=ending.detail
+            )

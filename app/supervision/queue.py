@@ -1,0 +1,107 @@
+"""Who waits, and when the next one begins: as slots, the hold and the engine allow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+
+from app.domain.errors import Conflict
+from app.domain.stops import StopReason
+from app.store import hold, runs
+from app.store.database import Database
+from app.supervision.doorbell import Doorbell
+from app.supervision.engine_watch import EngineWatch
+from app.supervision.live_run import LiveRun
+from app.supervision.stop import until_recorded
+from sandbox_runner.stop_file import StopFile
+
+log = logging.getLogger(__name__)
+
+
+class Queue:
+    """Woken by every change; nothing is polled. Nothing is taken before `open`, nor after `close`."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        doorbell: Doorbell,
+        watch: EngineWatch,
+        lives: Mapping[int, LiveRun],
+        slots: int,
+        latch: StopFile,
+    ) -> None:
+        self._db = db
+        self._doorbell = doorbell
+        self._watch = watch
+        self._lives = lives
+        self._slots = slots
+        self._latch = latch
+        self._wake = asyncio.Event()
+        self._closed = False
+        self.opened = False
+        self.held = False
+        self.released_at = -math.inf  #: on the monotonic clock
+        self.ending: set[int] = set()  #: evaluations that are being stopped: none of them leaves the queue
+
+    async def remember(self) -> None:
+        """The hold of an earlier server, or the one that the file STOP asks for."""
+        if (latch := self._latch.read()) is not None:
+            await hold.set_hold(self._db, actor=latch.actor, text=latch.text, at=time.time())
+        self.held = await hold.current(self._db) is not None
+
+    def open(self) -> None:
+        """What an earlier server left is known by now."""
+        self.opened = True
+
+    def close(self) -> None:
+        """The slots that now become free are nobody's."""
+        self._closed = True
+
+    def changed(self) -> None:
+        self._wake.set()
+        self._doorbell.ring(Doorbell.HOUSE)
+
+    async def run(self, take: Callable[[LiveRun], None]) -> None:
+        """For ever: `take` puts a run among the lives."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._may_start():
+                run = await until_recorded(lambda: runs.next_queued(self._db))
+                if run is None or run.id in self._lives or self._closed or run.evaluation in self.ending:
+                    break
+                take(LiveRun(run=run))
+
+    def _may_start(self) -> bool:
+        return (
+            self._watch.status.reachable
+            and self.opened
+            and not self.held
+            and not self._closed
+            and len(self._lives) < self._slots
+        )
+
+    async def record_hold(self, reason: StopReason) -> None:
+        """Keep the hold over a restart: by the file STOP and in the record. `held` is set before, at once."""
+        text = reason.text or "STOP ALL"
+        try:
+            self._latch.set(actor=reason.actor, text=text)
+        except OSError as error:
+            log.error("the file STOP could not be made: %s", error)
+        await until_recorded(lambda: hold.set_hold(self._db, actor=reason.actor, text=text, at=time.time()))
+
+    async def release(self, *, actor: str, text: str) -> bool:
+        """Let the queue go on. Starts nothing that was stopped. False when it was not held."""
+        try:
+            self._latch.clear()
+        except OSError as error:
+            raise Conflict(f"the file {self._latch.path} could not be removed: {error.strerror}") from None
+        self.released_at = time.monotonic()
+        released = await hold.release(self._db, actor=actor, text=text, at=time.time())
+        self.held = False
+        self.changed()
+        return released
