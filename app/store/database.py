@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,9 +18,12 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.domain.errors import Unavailable
+from app.domain.errors import Broken, Unavailable
 from app.store.failures import explained, mapped
 from app.store.schema import MIGRATIONS, migrate
+from app.store.whole import whole
+
+log = logging.getLogger(__name__)
 
 #: Readers at once; on SQLite each is a connection with a thread of its own. More wait their turn.
 READERS = 4
@@ -30,6 +34,8 @@ BUSY_SECONDS = 5.0
 FOLLOWERS = 2
 #: Seconds to wait for a free reader before `Broken`.
 POOL_SECONDS = 30.0
+#: Seconds that closing waits for what is under way: a database that hangs must not keep a server from ending.
+CLOSE_SECONDS = 10.0
 
 #: Free pages that are kept for what is written next, and how many go back to the disk in one transaction (2 MiB).
 FREE_PAGES, RECLAIMED_PAGES = 128, 512
@@ -67,6 +73,10 @@ class Database:
         self._followers = asyncio.Semaphore(FOLLOWERS)
         #: Held by whoever takes chunks apart in threads for a reader: all searches together are one at work, in turns.
         self.one_scan = asyncio.Lock()
+        self._under_way = 0  #: transactions, and those that wait for their turn
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
 
     @classmethod
     async def open(cls, url: str, *, migrations: Path = MIGRATIONS) -> Self:
@@ -86,10 +96,29 @@ class Database:
                 raise
             return db
 
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """`close` waits for the end of the block; after it there is none."""
+        if self._closed:
+            raise Broken("the database was closed")
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        async with engine.connect() as connection, connection.begin():
-            yield connection
+        async with engine.connect() as connection:
+            try:
+                async with connection.begin():
+                    yield connection
+            finally:
+                if self._closed:  # Those it belongs to may be closed already: nobody would close it later.
+                    await connection.invalidate()
 
     def reading(self, *, following: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection for reading; sees one consistent state. Raises `Broken` when it cannot.
@@ -101,7 +130,7 @@ class Database:
 
     @asynccontextmanager
     async def _reading(self, lane: AbstractAsyncContextManager[None]) -> AsyncIterator[AsyncConnection]:
-        with mapped("the record cannot be read"):
+        with self._at_work(), mapped("the record cannot be read"):
             async with lane, self._transaction(self._readers) as connection:
                 yield connection
 
@@ -114,7 +143,7 @@ class Database:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        with mapped("the record cannot be written"):
+        with self._at_work(), mapped("the record cannot be written"):
             async with self._one_writer, self._transaction(self._writer) as connection:
                 yield connection
 
@@ -135,12 +164,23 @@ class Database:
         """
         if self._writer.dialect.name != "sqlite":
             return False
-        with mapped("free pages cannot be given back"):
+        with self._at_work(), mapped("free pages cannot be given back"):
             async with self._one_writer:
                 return await asyncio.to_thread(_vacuum_some, self._writer.url.database or "")
 
+    @whole
     async def close(self) -> None:
-        """Close all connections. Nothing may be under way."""
+        """Close all connections, when what is under way has ended; whoever asks for one from now on gets `Broken`.
+
+        To its end, also when the caller is cancelled. A connection that comes back, or is made, after the others were
+        closed would be left open: nobody has it any more.
+        """
+        self._closed = True
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._idle.wait()
+        except TimeoutError:
+            log.error("the database is closed with %d transactions under way", self._under_way)
         with mapped("the database cannot be closed"):
             await self._readers.dispose()
             # Last, so that SQLite folds its write-ahead log into the file.

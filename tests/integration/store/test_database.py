@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, update
 
 from app.domain.errors import Broken, Unavailable
 from app.domain.runs import RunState
-from app.store import audit, runs, tables
-from app.store.database import FOLLOWERS, Database, sqlite_url
+from app.store import audit, database, runs, tables
+from app.store.database import FOLLOWERS, READERS, Database, sqlite_url
 
 AUDITED = select(func.count()).select_from(tables.audit)
 
@@ -246,3 +249,164 @@ async def test_hundreds_that_follow_runs_leave_connections_to_everybody_else(db:
             assert await audit.read(db) == []
         assert at_it.locked(), "the others wait for each other, and hold nothing"
         let_go.set()
+
+
+class Cut:
+    """`work`, whose task is cancelled at its await number `place`; `reached` is False when it has fewer."""
+
+    def __init__(self, work: Coroutine[Any, Any, object], place: int) -> None:
+        self.work = work
+        self.place = place
+        self.reached = False
+
+    async def run(self) -> None:
+        task = asyncio.create_task(self._through())
+        await asyncio.wait({task})
+        if task.cancelled():
+            assert self.reached
+        else:
+            task.result()
+
+    async def _through(self) -> None:
+        await self
+
+    def __await__(self) -> Generator[Any, None, None]:
+        steps = self.work.__await__()
+        error: BaseException | None = None
+        for number in itertools.count():
+            try:
+                waits_for = steps.send(None) if error is None else steps.throw(error)
+            except StopIteration:
+                return
+            error = None
+            if number == self.place:
+                self.reached = True
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            try:
+                yield waits_for
+            except BaseException as raised:
+                error = raised
+
+
+@pytest.fixture
+def left_open(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """What says that a connection was let go of and never closed, once all garbage is collected."""
+    said: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda each: said.append(str(each.exc_value)))
+
+    def collected() -> list[str]:
+        gc.collect()
+        return said
+
+    return collected
+
+
+async def read_once(db: Database) -> None:
+    async with db.reading() as connection:
+        await connection.scalar(AUDITED)
+
+
+async def write_once(db: Database) -> None:
+    async with db.writing() as connection:
+        await connection.execute(insert(tables.audit), [entry(1)])
+
+
+@pytest.mark.parametrize("work", [read_once, write_once])
+async def test_a_transaction_cancelled_at_any_await_leaves_no_connection_open(
+    url: str, work: Callable[[Database], Coroutine[Any, Any, None]], left_open: Callable[[], list[str]]
+) -> None:
+    for place in itertools.count():
+        db = await Database.open(url)
+        await db._readers.dispose()  # So that the connection is made by whoever is cancelled.
+        cut = Cut(work(db), place)
+        await cut.run()
+        await work(db)
+        await db.close()
+        del db
+        assert left_open() == []
+        if not cut.reached:
+            break
+    assert place > 10
+
+
+@pytest.mark.parametrize("new", [True, False])
+async def test_opening_cancelled_at_any_await_leaves_no_connection_open(
+    tmp_path: Path, new: bool, left_open: Callable[[], list[str]]
+) -> None:
+    for place in itertools.count():
+        opened: list[Database] = []
+
+        async def open_it(folder: Path = tmp_path / (str(place) if new else "one")) -> None:
+            opened.append(await Database.open(sqlite_url(folder)))  # noqa: B023
+
+        cut = Cut(open_it(), place)
+        await cut.run()
+        for db in opened:
+            await db.close()
+            del db
+        opened.clear()
+        assert left_open() == []
+        if not cut.reached:
+            break
+    assert place > 10
+
+
+async def test_closing_is_carried_out_wherever_its_caller_is_cancelled(
+    url: str, left_open: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    for place in itertools.count():
+        db = await Database.open(url)
+        await asyncio.gather(*(audit.read(db) for _ in range(READERS)), audit.append(db, at=1.0, actor="a", action="b"))
+        cut = Cut(db.close(), place)
+        await cut.run()
+        del db
+        assert left_open() == []
+        assert [file.name for file in (tmp_path / "data").iterdir()] == ["crucible.db"], "closed, and folded into one"
+        if not cut.reached:
+            break
+    assert place > 0
+
+
+@pytest.mark.parametrize("writing", [False, True])
+async def test_closing_waits_for_what_is_under_way_and_lets_nobody_else_in(
+    url: str, writing: bool, left_open: Callable[[], list[str]]
+) -> None:
+    db = await Database.open(url)
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(db: Database) -> int:
+        async with db.writing() if writing else db.reading() as connection:
+            inside.set()
+            await go_on.wait()
+            return int(await connection.scalar(AUDITED) or 0)
+
+    working = asyncio.create_task(work(db))
+    await inside.wait()
+    closing = asyncio.create_task(db.close())
+    await asyncio.wait({closing}, timeout=0.1)
+    assert not closing.done()
+    with pytest.raises(Broken, match="was closed"):
+        await audit.read(db)
+
+    go_on.set()
+    assert await working == 0
+    await closing
+    with pytest.raises(Broken, match="was closed"):
+        await audit.append(db, at=1.0, actor="a", action="b")
+    del db, working
+    assert left_open() == []
+
+
+async def test_a_transaction_that_hangs_keeps_nobody_from_closing(
+    url: str, left_open: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "CLOSE_SECONDS", 0.01)
+    db = await Database.open(url)
+    async with db.reading():
+        await db.close()
+
+    assert "with 1 transactions under way" in caplog.text
+    del db
+    assert left_open() == []

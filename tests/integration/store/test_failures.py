@@ -160,7 +160,8 @@ async def test_no_function_lets_an_error_of_the_database_out(function: typing.An
 async def test_no_function_lets_an_error_of_a_damaged_file_out(
     function: typing.Any, db: Database, tmp_path: Path
 ) -> None:
-    await db.close()
+    for engine in (db._readers, db._writer):
+        await engine.dispose()  # The file is opened anew.
     file = tmp_path / "data" / "crucible.db"
     file.write_bytes(b"not a database any more" * 1000)
 
