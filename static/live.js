@@ -61,7 +61,7 @@ const frames = {
   card: (data) => wall?.card(data),
   tools: (data) => wall?.tools(data),
   queue: (data) => wall?.queue(data),
-  eof() {},
+  eof: (data) => watched.get(String(data.run))?.ended(),
   bye({ why }) {
     if (why === "shutdown") say("The server is going down. This page comes back with it.", 10);
   },

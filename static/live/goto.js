@@ -7,7 +7,7 @@ export async function goTo(text, pane, log) {
   const wanted = text.trim().toLowerCase();
   if (wanted === "end") return log.follow();
   if (wanted === "start") return log.open(1, { mark: true });
-  if (/^[\d\s\u202f]+$/.test(wanted)) return log.open(Number(wanted.replace(/[\s\u202f]/g, "")), { mark: true });
+  if (/^[\d\s\u202f]+$/.test(wanted)) return log.goTo(Number(wanted.replace(/[\s\u202f]/g, "")));
   const at = momentOf(wanted, Number(pane.root.dataset.began));
   if (at === null) return say(`"${text}" is neither a line nor a time. Write 123, start, end, 14:03:09 or +90.`);
   return goToMoment(at, pane, log);

@@ -12,6 +12,7 @@ const BACKLOG = 2_000; // rows that wait for their picture; more than that are n
 const NEAR_END = 24; // px
 const NEAR_EDGE = 600; // px from an edge of the rows at which more are asked for
 const GATHER = 300; // ms between two questions for what a filter wants of new lines
+const MOST_LINES = 999_999_999_999; // what an address can name
 const AGAIN = 1_000; // ms after which rows that could not be loaded are asked for again
 
 export class Log {
@@ -37,6 +38,8 @@ export class Log {
   #asked = new URLSearchParams(); // the query that each window is asked with
   #filtered = false;
   #brought = -1; // where our own scrolling ended: not a hand's
+  #absent = 0; // the marked line, if it is not there; it is opened when it comes
+  #live;
   #until = Infinity; // the last line there was at the moment that is looked at: later ones are not shown
 
   constructor(pane) {
@@ -45,11 +48,12 @@ export class Log {
     this.#rows = pane.part("log-rows");
     this.#missed = new Missed(pane);
     this.#steps = new Steps(pane);
-    const { first, last, total, atEnd, until } = pane.root.dataset;
+    const { first, last, total, atEnd, until, live } = pane.root.dataset;
     if (until) this.#until = Number(until);
     this.#from = Number(first);
     this.#to = Number(last);
     this.#end = Number(total);
+    this.#live = live === "true";
     this.#attached = atEnd === "true";
     this.#following = this.#attached && pane.marked.length === 0 && !until;
     this.#listen();
@@ -57,6 +61,8 @@ export class Log {
 
   /** Once all that marks rows is there. */
   begin() {
+    const { line } = this.#pane.root.dataset;
+    if (line && this.#pane.marked.length === 0) this.#pane.mark(Number(line));
     this.#goToMarked();
     if (this.#following || (this.#past && this.#pane.marked.length === 0)) this.#toEnd();
     this.#show();
@@ -92,6 +98,12 @@ export class Log {
     for (const row of fresh) this.#incoming.push(row);
     this.#draw();
     if (document.hidden) this.#flush(); // a hidden page draws no pictures, yet must not gather without bound
+  }
+
+  /** Nothing more comes. */
+  ended() {
+    this.#live = false;
+    this.#show();
   }
 
   /** Lines that alerts cite, and how many alerts are new. */
@@ -163,8 +175,17 @@ export class Log {
   /** Follow the end; of the past there is nothing to follow. */
   async follow() {
     if (this.#past) return this.showUntil(this.#until);
+    if (!(await this.#followEnd())) return;
+    this.#absent = 0;
+    this.#pane.unmark();
+    this.#unmark();
+    this.#show();
+  }
+
+  /** Whatever is marked stays marked. False when the end could not be had. */
+  async #followEnd() {
     if (!this.#attached || this.#missed.lines > this.#waiting.length || this.#filtered) {
-      if (!(await this.#load("window", {}))) return;
+      if (!(await this.#load("window", {}))) return false;
     } else {
       this.#turn += 1; // a window that was asked for before is not wanted any more
       this.#loading = null;
@@ -173,11 +194,17 @@ export class Log {
     this.#waiting = [];
     this.#missed.forget();
     this.#following = true;
-    this.#pane.unmark();
     this.#flush();
-    this.#unmark();
     this.#toEnd();
     this.#show();
+    return true;
+  }
+
+  /** To a line somebody named: marked, and waited for at the end if it is not there. */
+  async goTo(line) {
+    if (line <= this.#last) return this.open(line, { mark: true });
+    this.#pane.mark(Math.min(line, MOST_LINES));
+    return this.#goToMarked();
   }
 
   /** Show `line` with what is around it, wherever it is. */
@@ -224,10 +251,12 @@ export class Log {
     else this.#keep(this.#incoming.splice(0));
     this.#show();
     this.#pane.tell("lines", this.#end);
-    if (!write) return;
-    this.#toEnd(); // lays everything out: once, when all is written
-    this.#pace(performance.now() - begun);
-    if (this.#incoming.length > 0) this.#draw();
+    if (write) {
+      this.#toEnd(); // lays everything out: once, when all is written
+      this.#pace(performance.now() - begun);
+      if (this.#incoming.length > 0) this.#draw();
+    }
+    if (this.#absent && this.#absent <= this.#last) this.#goToMarked();
   }
 
   /** As many of the rows that are due as a picture has time for. */
@@ -428,12 +457,22 @@ export class Log {
   async #goToMarked() {
     this.#unmark();
     const [from, to] = (this.#mark = this.#pane.marked);
-    if (!from) return;
+    this.#absent = from > this.#last ? from : 0;
+    if (!from) return this.#show();
+    if (this.#absent) return this.#awaitMarked();
     if (!this.#pane.row(from)) await this.open(from);
     this.#pause();
     for (let line = from; line <= to; line += 1) this.#pane.row(line)?.classList.add("target");
     const row = this.#pane.row(from);
     if (row) this.#bringUp(row);
+  }
+
+  /** At the end, where it will be. */
+  async #awaitMarked() {
+    if (!this.#past) await this.#followEnd();
+    else if (this.#to < this.#until) await this.#load("window", {});
+    this.#toEnd();
+    this.#show();
   }
 
   /** Only the pane scrolls: the page around it stays. */
@@ -461,6 +500,7 @@ export class Log {
 
   #pause() {
     this.#following = false;
+    this.#absent = 0;
     this.#show();
   }
 
@@ -471,10 +511,22 @@ export class Log {
   #show() {
     this.#pane.part("log-count").textContent = `${number(this.#last)} line${this.#last === 1 ? "" : "s"}`;
     this.#pane.part("log-follow").setAttribute("aria-pressed", String(this.#following));
+    this.#showAbsent();
     this.#pane.part("log-older").hidden = !(this.#from > 1);
     this.#pane.part("log-newer").hidden = this.#attached || this.#to >= this.#until;
     const here = () => this.#attached && this.#missed.lines === 0 && this.#missed.alerts === 0 && this.#nearEnd();
     this.#missed.show(this.#past || this.#following || here(), this.#attached); // to measure is to lay out: only if it must be
+  }
+
+  #showAbsent() {
+    this.#pane.part("log-absent").hidden = !this.#absent;
+    if (!this.#absent) return;
+    const line = this.#pane.part("log-absent-line"); // said when it changes, not with each line that comes
+    const text = `There is no line ${number(this.#absent)}`;
+    if (line.textContent !== text) line.textContent = text;
+    const newest = this.#last ? `; the newest is ${number(this.#last)}.` : ": nothing is printed.";
+    const comes = this.#live && !this.#past ? " It is opened here when it comes." : "";
+    this.#pane.part("log-absent-newest").textContent = newest + comes;
   }
 
   #nearEnd() {

@@ -63,6 +63,11 @@ export class Watched {
     this.log.receive(lines);
   }
 
+  /** It has ended, and all of its output was sent. */
+  ended() {
+    this.log.ended();
+  }
+
   usage({ points }) {
     this.#charts.receive(points);
   }

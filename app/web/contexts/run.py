@@ -50,6 +50,7 @@ class OutputPane:
     levels: tuple[str, ...]  #: all there are, worst first
     steps: Mapping[int, str] = field(default_factory=dict)  #: as in `Panel`
     until: int | None = None  #: the last line there was at the moment that is looked at; None: now
+    line: int = 0  #: the one that was asked for, there or not; 0: none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

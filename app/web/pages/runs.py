@@ -83,9 +83,9 @@ def time_bar(run: Run, text: str, *, now: float) -> TimeBar:
 async def output_of(request: WebRequest, panel: Panel, *, lines: int, until: int | None) -> OutputPane:
     """The one pane of a page: of a run with so many `lines`, or of its first `until`."""
     db, run, last = request.state["db"], panel.run, lines if until is None else until
-    line = min(query_number(request, "line", 0), last)
+    line = query_number(request, "line", 0)
     form, view = asked_view(request)
-    window = (await log.around(db, run.id, line=line, view=view)) if line else None
+    window = (await log.around(db, run.id, line=line, view=view)) if 0 < line <= last else None
     if window is None or (until is not None and window.last > until):
         window = await log.newest(db, run.id, lines=last, view=view)
     at_end = window.last >= lines
@@ -105,6 +105,7 @@ async def output_of(request: WebRequest, panel: Panel, *, lines: int, until: int
         levels=tuple(LEVELS),
         steps=panel.steps,
         until=until,
+        line=line,
     )
 
 

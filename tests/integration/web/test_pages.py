@@ -110,6 +110,9 @@ async def test_a_line_in_the_middle_is_shown_with_its_neighbours(site: Site) -> 
     assert "line-1250." not in answer.text
     beyond = await site.browser.get(f"/runs/{run.id}?line=999999")
     assert "line-3000." in beyond.text
+    said = re.sub(r"<[^>]+>", "", beyond.text).replace("\u202f", "")
+    assert "There is no line 999999; the newest is 3000." in said
+    assert re.search(r'id="log-absent" hidden', answer.text)
 
 
 async def test_a_page_of_huge_lines_stays_small_and_still_shows_the_line_asked_for(site: Site) -> None:
