@@ -91,7 +91,9 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
         supervisor = await stack.enter_async_context(
             Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance, warden=warden)
         )
-        proving = await stack.enter_async_context(Proving(db=db, driver=driver, image=settings.base_image))
+        proving = await stack.enter_async_context(
+            Proving(db=db, driver=driver, image=settings.base_image, refused=supervisor.runtimes.refused)
+        )
         pages = Pages()
         feeds = await stack.enter_async_context(
             open_feeds(db=db, supervisor=supervisor, settings=settings, pages=pages)

@@ -48,7 +48,8 @@ class Check:
 def doctor(settings: Settings, prove: bool, runtime: str | None, only: tuple[str, ...], as_json: bool) -> None:
     """Say what is installed, what is missing and what to do. Exit code 0 when runs can be started, else 3.
 
-    With --prove: 0 when every attack was held, 1 when one was not, 3 when they could not be played.
+    With --prove: 0 when every attack was held, 1 when one was not, 3 when they could not be played. A runtime that does
+    not work here is given to no run: that is said, and is a failure only when --runtime names it.
     """
     if prove:
         sys.exit(asyncio.run(run_proof(settings, runtime=runtime, only=only, as_json=as_json)))

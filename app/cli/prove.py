@@ -16,12 +16,17 @@ from rich.text import Text
 from app.domain.errors import Unavailable
 from app.domain.proofs import ProofLine, Verdict
 from app.proof import versions
-from app.proof.proof import Plan, plan, prove
+from app.proof.proof import NONE, Plan, plan, prove, refused_runtimes
 from app.settings import Settings
 from sandbox_runner.docker_driver import DockerDriver
 from sandbox_runner.driver import Driver, SandboxError
 
-_STYLES = {Verdict.HELD: "green", Verdict.BROKE: "bold red", Verdict.UNTESTED: "yellow"}
+_STYLES = {
+    Verdict.HELD: "green",
+    Verdict.BROKE: "bold red",
+    Verdict.UNTESTED: "yellow",
+    Verdict.NOT_OFFERED: "dim",
+}
 
 
 async def run_proof(settings: Settings, *, runtime: str | None, only: Sequence[str], as_json: bool) -> int:
@@ -47,8 +52,10 @@ async def _plan(settings: Settings, driver: Driver, runtime: str | None, only: S
     engine = await driver.check()
     if await driver.image_id(settings.base_image) is None:
         raise Unavailable(f"there is no image {settings.base_image}: run scripts/bootstrap")
-    wanted = plan(engine.runtimes, runtime=runtime, only=only)
-    if not wanted.runtimes:
+    plan(engine.runtimes, runtime=runtime, only=only)  # refuses a misspelt name before anything is tried
+    refused = await refused_runtimes(driver, settings.base_image, engine.runtimes) if runtime is None else NONE
+    wanted = plan(engine.runtimes, runtime=runtime, only=only, refused=refused)
+    if not wanted.size:
         raise Unavailable(f"the engine offers neither runc nor runsc, but {', '.join(engine.runtimes)}")
     return wanted
 

@@ -12,6 +12,7 @@ class Verdict(enum.StrEnum):
     HELD = "held"
     BROKE = "did NOT hold"
     UNTESTED = "not testable here"
+    NOT_OFFERED = "not offered here"  #: of a runtime that a probe refused: no run gets it, so nothing was played on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -37,7 +37,7 @@ class UnderWay:
     def next(self) -> str:
         """What is played now, for people."""
         done, attacks = len(self.lines), self.plan.attacks
-        if done >= self.plan.size:
+        if done >= self.plan.played:
             return "recording"
         return f"{attacks[done % len(attacks)].name} on {self.plan.runtimes[done // len(attacks)]}"
 
@@ -45,10 +45,14 @@ class UnderWay:
 class Proving:
     """An async context manager; leaving it ends a proof that is under way, with its sandboxes."""
 
-    def __init__(self, *, db: Database, driver: Driver, image: str) -> None:
+    def __init__(
+        self, *, db: Database, driver: Driver, image: str, refused: Callable[[], Awaitable[Mapping[str, str]]]
+    ) -> None:
+        """`refused` tells which runtimes a probe refused, and why."""
         self._db = db
         self._driver = driver
         self._image = image
+        self._refused = refused
         self._task: asyncio.Task[None] | None = None
         self._versions: Mapping[str, str] = {}
         self._versions_at = float("-inf")
@@ -83,8 +87,8 @@ class Proving:
             raise Unavailable(f"the engine does not answer: {error}") from error
         if image is None:
             raise Unavailable(f"there is no image {self._image}: run scripts/bootstrap")
-        wanted = plan(engine.runtimes)
-        if not wanted.runtimes:
+        wanted = plan(engine.runtimes, refused=await self._refused())
+        if not wanted.size:
             raise Unavailable(f"the engine offers neither runc nor runsc, but {', '.join(engine.runtimes)}")
         if self.under_way is not None:  # while the engine was asked
             raise Conflict("a proof is under way; wait for its end")

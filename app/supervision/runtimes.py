@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain.errors import Broken, Refused
@@ -116,6 +117,12 @@ class Runtimes:
             return "could not be tried: the engine went away"
         problem = self._tried.probe.problem
         return f"was tried on this engine and does not work ({problem})" if problem else None
+
+    async def refused(self) -> Mapping[str, str]:
+        """What was tried on this engine and does not work: the engine's name -> why. Waits for a probe under way."""
+        await self.try_gvisor()
+        probe = self._tried.probe if self.gvisor is not None and self._tried is not None else None
+        return {probe.runtime: probe.problem} if probe is not None and probe.problem else {}
 
     def _path(self, name: str) -> str:
         path = self._engine.programs.get(name, "") if self._engine is not None else ""

@@ -365,7 +365,7 @@ class Check:
 
     label: str
     value: str
-    good: bool
+    good: bool | None  #: None: neither good nor bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

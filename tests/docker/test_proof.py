@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from app.domain.proofs import Verdict
 from app.proof.attack import Attack, Broke, Untestable
 from app.proof.attacks import ATTACKS
 from app.proof.ground import Box, Ground
-from app.proof.proof import plan, played, prove
+from app.proof.proof import plan, played, prove, refused_runtimes
 from sandbox_runner.driver import EngineUnreachable
 from sandbox_runner.spec import Role
 from tests.docker.conftest import IMAGE, Bench, shell
@@ -85,6 +86,28 @@ async def test_a_proof_that_is_given_up_leaves_no_sandbox(bench: Bench) -> None:
     await lines.aclose()
     mine = [each for each in await bench.driver.list_owned() if each.instance.startswith("proof-")]
     assert [each for each in mine if each.id not in before] == []
+
+
+async def test_a_runtime_that_is_not_offered_fails_the_command_only_when_it_is_named(
+    bench: Bench, tmp_path: Path
+) -> None:
+    offered = (await bench.driver.check()).runtimes
+    refused = await refused_runtimes(bench.driver, IMAGE, offered)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRUCIBLE_")}
+
+    def done(*arguments: str) -> tuple[int, dict[str, str]]:
+        command = [str(Path(sys.executable).parent / "crucible"), "doctor", "--prove", "--json", *arguments]
+        ended = subprocess.run(
+            command, env={**clean, "CRUCIBLE_DATA": str(tmp_path)}, capture_output=True, text=True, check=False
+        )
+        return ended.returncode, {line["runtime"]: line["verdict"] for line in json.loads(ended.stdout)["lines"]}
+
+    code, verdicts = await asyncio.to_thread(done, "--only", ORDINARY)
+    assert (code, verdicts["runc"]) == (0, "held")
+    assert ("runsc" in verdicts) == ("runsc" in offered)
+    for name in refused:
+        assert verdicts[name] == "not offered here"
+        assert await asyncio.to_thread(done, "--only", ORDINARY, "--runtime", name) == (1, {name: "did NOT hold"})
 
 
 def test_the_command_prints_the_table_as_json_and_ends_with_0(tmp_path: Path) -> None:

@@ -10,8 +10,13 @@ from app.web.filters import duration_text
 from app.web.parts import ProofLineView, ProofProgress, ProofRow, ProofRuntime, ProofView
 from app.web.text import visible
 
-_SHAPES = {Verdict.HELD: "succeeded", Verdict.BROKE: "failed", Verdict.UNTESTED: "cancelled"}
-_TONES = {Verdict.HELD: "good", Verdict.BROKE: "stop", Verdict.UNTESTED: "warn"}
+_SHAPES = {
+    Verdict.HELD: "succeeded",
+    Verdict.BROKE: "failed",
+    Verdict.UNTESTED: "cancelled",
+    Verdict.NOT_OFFERED: "cancelled",
+}
+_TONES = {Verdict.HELD: "good", Verdict.BROKE: "stop", Verdict.UNTESTED: "warn", Verdict.NOT_OFFERED: "calm"}
 
 
 def proof_view(proof: Proof) -> ProofView:

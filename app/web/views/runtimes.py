@@ -24,15 +24,15 @@ def runtime_check(runtimes: Runtimes) -> Check:
     tried = runtimes.tried
     if runtimes.gvisor is None:
         return Check(
-            label="gVisor", value="not registered with the engine; sandboxes run on the host's kernel", good=True
+            label="gVisor", value="not registered with the engine; sandboxes run on the host's kernel", good=None
         )
     if tried is None:
-        return Check(label="gVisor", value="being tried", good=True)
+        return Check(label="gVisor", value="being tried", good=None)
     took = f"{len(tried.probe.checks)} checks in {tried.probe.seconds:.1f} s, {tried.program}"
     if tried.probe.works:
         return Check(label="gVisor", value=f"works: {took}", good=True)
     value = f"not offered, it does not work here. {visible(tried.probe.problem, limit=300)} ({took})"
-    return Check(label="gVisor", value=value, good=True)
+    return Check(label="gVisor", value=value, good=None)
 
 
 def _problem(runtimes: Runtimes) -> str:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+import pytest
+
 from app.domain.proofs import Proof, ProofLine, Verdict
 from app.store import proofs
-from tests.integration.web.conftest import Site
+from sandbox_runner.fake_driver import FakeDriver, FakeEngine
+from sandbox_runner.runtime_probe import AGENT_CHECKS, ROOT_CHECKS
+from tests.integration.web.conftest import RESULTS, Site, knobs, until
 
 HOSTILE = "<script>alert(1)</script> \x1b[31m"
 
@@ -25,6 +32,37 @@ def line(**changes: object) -> ProofLine:
 def proof(*lines: ProofLine, **changes: object) -> Proof:
     values: dict[str, object] = {"begun_at": 1.0, "seconds": 30.0, "actor": "ann", "engine": "docker 29.6"}
     return Proof(**{**values, **changes, "lines": lines})  # type: ignore[arg-type]
+
+
+BAD_PROBE = json.dumps({**dict.fromkeys((*ROOT_CHECKS, *AGENT_CHECKS), ""), "shell": "OSError: Invalid argument"})
+
+
+@pytest.fixture
+def driver() -> FakeDriver:
+    """An engine that has a gVisor on which nothing works."""
+    engine = FakeEngine(runtimes=("runc", "runsc"))
+    return FakeDriver(knobs(results={**RESULTS, "probe": BAD_PROBE.encode()}), engine=engine)
+
+
+async def test_a_runtime_that_does_not_work_here_is_neither_good_nor_bad_and_not_attacked(site: Site) -> None:
+    async def tried() -> bool:
+        return "not offered, it does not work here" in (await site.browser.get("/health")).text
+
+    await until(tried)
+    page = (await site.browser.get("/health")).text
+    assert re.search(r'gVisor<span class="sr">: a fact</span>', page)
+    assert re.search(r'Slots<span class="sr">: good</span>', page)
+    await site.post("/health/prove")
+    under_way = site.server.lifespan.state["proving"].under_way
+    assert under_way.plan.runtimes == ("runc",)
+    assert "OSError: Invalid argument" in under_way.plan.refused["runsc"]
+
+    refused = line(runtime="runsc", verdict=Verdict.NOT_OFFERED, happened="ls: no")
+    recorded = await proofs.record(site.db, proof(line(), refused))
+    assert (await proofs.get(site.db, recorded.id)).lines[1] == refused
+    page = (await site.browser.get(f"/health?proof={recorded.id}")).text
+    assert "1 held, 1 not offered here" in page
+    assert re.search(r'<span class="tone-good">.{0,400}1 held, 1 not offered here', page, re.DOTALL)
 
 
 async def test_nothing_is_claimed_before_a_proof(site: Site) -> None:
