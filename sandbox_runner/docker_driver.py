@@ -43,6 +43,7 @@ from sandbox_runner.gvisor import crashed, is_gvisor
 from sandbox_runner.last_look import BUDGET, LastLook
 from sandbox_runner.policy import HostFeatures, Policy, labels_of, policy_of
 from sandbox_runner.relay import KeeperRelay
+from sandbox_runner.room import Homes
 from sandbox_runner.spec import LABEL_INSTANCE, LABEL_ROLE, LABEL_RUN, Network, SandboxSpec
 from sandbox_runner.witness import look_at
 
@@ -61,6 +62,7 @@ class DockerDriver(Driver):
         self._calls = Lane("calls", address, threads=8, timeout=60)
         self._slow = Lane("slow", address, threads=2, timeout=COMMIT_WITHIN)
         self._cgroups = KnownCgroups()
+        self._homes = Homes()
         self._stop = StopLane(self._cgroups, address)
         self._freezer = Freezer(self._cgroups, address)
         self._fresh: dict[str, AttachedWire] = {}  #: attached before the start, not used by a relay yet
@@ -154,10 +156,10 @@ class DockerDriver(Driver):
     async def usage(self, sandbox: Sandbox, *, fresh: bool = False) -> Usage:
         cgroup = self._cgroups.find(sandbox)
         usage = cgroup.usage(time.time(), fresh=fresh) if cgroup is not None else None
-        if usage is not None:
-            return usage
-        sample = await self._calls.call(lambda client: client.stats(sandbox.id, stream=False, one_shot=True))
-        return usage_of(sample, sandbox, time.time())
+        if usage is None:
+            sample = await self._calls.call(lambda client: client.stats(sandbox.id, stream=False, one_shot=True))
+            usage = usage_of(sample, sandbox, time.time())
+        return replace(usage, disk_used_bytes=self._homes.used(sandbox, fresh=fresh))
 
     async def freeze(self, sandbox: Sandbox) -> None:
         await self._freezer.freeze(sandbox)
@@ -216,6 +218,7 @@ class DockerDriver(Driver):
         return await self._stop.alive(sandbox)
 
     async def remove(self, sandbox: Sandbox) -> None:
+        self._homes.forget(sandbox)
         await self._let_go(sandbox)
         await self._stop.remove(sandbox)
 

@@ -116,6 +116,8 @@ class Usage:
     disk_written_bytes: int | None = None
     #: Since the start: packets that found no route. None: the host does not tell.
     network_attempts: int | None = None
+    #: Now, in the agent's home, which lies in memory; half a second old at most. None: the host does not tell.
+    disk_used_bytes: int | None = None
 
 
 class Stream(enum.IntEnum):

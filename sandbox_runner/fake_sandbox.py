@@ -91,6 +91,7 @@ class FakeSandbox:
         self._readings = 0
         self._written = 0
         self._attempts = 0
+        self._used = 0
 
     # -- states ----------------------------------------------------------------------------------------------------
 
@@ -161,6 +162,7 @@ class FakeSandbox:
             at=self._now(),
             disk_written_bytes=_more(reading.disk_written_bytes, self._written),
             network_attempts=_more(reading.network_attempts, self._attempts),
+            disk_used_bytes=None if self.spec.profile.home is None else _more(reading.disk_used_bytes, self._used),
         )
 
     def _change(self, state: State) -> None:
@@ -270,6 +272,7 @@ class FakeSandbox:
     async def _work(self, job: Job, script: FakeJob) -> None:
         self._written += script.disk_written_bytes
         self._attempts += script.network_attempts
+        self._used += script.disk_used_bytes
         if script.stdin is Stdin.ECHO:
             await self._echo(job.id)
         elif script.stdin is Stdin.COLLECT:

@@ -32,7 +32,7 @@ def empty_tar() -> bytes:
 
 
 def quiet_usage(seconds: float) -> Usage:
-    """A sandbox that works a little: 0.2 cores, 24 MiB, 3 processes; nothing on a disk, nothing to a network."""
+    """A sandbox that works a little: 0.2 cores, 24 MiB, 3 processes; nothing on a disk, in its home or to a network."""
     return Usage(
         at=0.0,
         cpu_seconds=seconds * 0.2,
@@ -41,6 +41,7 @@ def quiet_usage(seconds: float) -> Usage:
         memory_peak_bytes=32 * MIB,
         disk_written_bytes=0,
         network_attempts=0,
+        disk_used_bytes=0,
     )
 
 
@@ -65,6 +66,7 @@ class FakeJob:
     stdin: Stdin = Stdin.COLLECT  #: only matters when the job asked for stdin
     disk_written_bytes: int = 0  #: what its start adds to the sandbox's figure
     network_attempts: int = 0  #: the same
+    disk_used_bytes: int = 0  #: what it leaves in the home
 
 
 #: What the agent of a demonstration prints.

@@ -12,6 +12,8 @@ from app.domain.sandboxes import never_granted
 from sandbox_runner.spec import home_room
 
 MIB = 1024 * 1024
+#: Bytes of room that a full home still has at most: less than one more page for each of some files.
+_FULL = 64 * 1024
 _UNITS = {"": 1, "b": 1, "k": 1024, "m": MIB, "g": 1024 * MIB}
 _EXAMPLES = {"seconds": "90, 10m or 2h", "bytes": "512m or 2g", "cpus": "0.5 or 2", "pids": "256"}
 _TIMES = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -30,6 +32,15 @@ class RunLimits:
     output_bytes: int = 64 * MIB  #: what the agent may print
     idle_seconds: int = 0  #: no output and next to no CPU time for so long in one go; 0: as long as it likes
     unattended_seconds: int = 0  #: it goes on only while a person shows up so often; 0: nobody needs to
+
+    @property
+    def home_bytes(self) -> int:
+        """What the home is given: of a run that was queued before it had to fit into half of the memory, what fits."""
+        return min(self.disk_bytes, home_room(self.memory_bytes))
+
+    def fills_home(self, used: int | None) -> bool:
+        """Whether a home with `used` bytes in it is full; None is a home that cannot be seen, and never full."""
+        return used is not None and self.home_bytes - used < _FULL
 
 
 #: field -> (lowest, highest) accepted; a typing error should not take a host down

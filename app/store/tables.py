@@ -27,7 +27,7 @@ from sqlalchemy import (
 from app.store.columns import Bytes, Json, Key, Words
 
 #: The newest migration. Known here so that an up-to-date database opens without loading the migrations.
-HEAD = "0007"
+HEAD = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -178,6 +178,7 @@ usage_points = Table(
     # Counters since the sandbox's start; NULL where the host does not tell, and in points older than they are.
     Column("disk_written_bytes", BigInteger),
     Column("network_attempts", BigInteger),
+    Column("disk_used_bytes", BigInteger),  # highest; NULL as above
     sqlite_with_rowid=False,
 )
 

@@ -43,6 +43,7 @@ class UsagePoint:
     #: Counters since the sandbox's start, as they stood last; they never fall. None: the host does not tell.
     disk_written_bytes: int | None = None
     network_attempts: int | None = None
+    disk_used_bytes: int | None = None  #: in the agent's home, highest in the second. None: the host does not tell.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class Folded:
     #: Counters since the sandbox's start: what happened in the stretch is the difference to the one before.
     disk_written_bytes: int | None
     network_attempts: int | None
+    disk_used_bytes: int | None  #: highest
 
 
 async def append(db: Database, run: int, points: Sequence[UsagePoint]) -> None:
@@ -186,7 +188,7 @@ def _last_seq(run: int) -> ScalarSelect[Any]:
 
 @whole
 async def peak(db: Database, run: int, *, until: float | None = None) -> UsagePoint | None:
-    """Highest cpu_max, memory and pids over the whole run, or up to `until`, as one point.
+    """Highest cpu_max, memory, pids and used disk over the whole run, or up to `until`, as one point.
 
     Its seq is that of the last; None without points.
 
@@ -207,6 +209,7 @@ async def peak(db: Database, run: int, *, until: float | None = None) -> UsagePo
         pids=row.pids,
         disk_written_bytes=row.disk_written_bytes,
         network_attempts=row.network_attempts,
+        disk_used_bytes=row.disk_used_bytes,
     )
 
 
@@ -236,6 +239,7 @@ def fold_columns() -> list[ColumnElement[Any]]:
         mean(func.coalesce(table.pids_mean, table.pids)).label("pids_mean"),
         func.max(table.disk_written_bytes).label("disk_written_bytes"),
         func.max(table.network_attempts).label("network_attempts"),
+        func.max(table.disk_used_bytes).label("disk_used_bytes"),
     ]
 
 
@@ -250,6 +254,7 @@ def _folded(row: Any) -> Folded:
         pids=Figure(min=row.pids_min, mean=row.pids_mean, max=row.pids),
         disk_written_bytes=row.disk_written_bytes,
         network_attempts=row.network_attempts,
+        disk_used_bytes=row.disk_used_bytes,
     )
 
 
@@ -269,4 +274,5 @@ def _point(row: Any) -> UsagePoint:
         pids_mean=row.pids_mean,
         disk_written_bytes=row.disk_written_bytes,
         network_attempts=row.network_attempts,
+        disk_used_bytes=row.disk_used_bytes,
     )

@@ -35,7 +35,7 @@ from app.safety.watch import Watch
 from app.store import events, runs
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
-from app.supervision.causes import causes, refusals
+from app.supervision.causes import causes, full_home, refusals
 from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun
 from app.supervision.open_sandbox import JobOutcome, OpenSandbox, OutputLimitReached, SandboxEnded
@@ -201,9 +201,9 @@ class Attempt:
                 raise box.intake.failure
             limit = reached.result()
             await events.append(self.shop.db, self.live.id, limit, at=time.time())
+            used = f"{limit.limit}: used {limit.used:g} of {limit.allowed:g}"
             return Ending(
-                outcome=Outcome.LIMIT_EXCEEDED,
-                detail=f"{limit.limit}: used {limit.used:g} of {limit.allowed:g}",
+                outcome=Outcome.LIMIT_EXCEEDED, detail=full_home(limit) if limit.limit == "disk_bytes" else used
             )
         finally:
             for task in (working, watching, failing):

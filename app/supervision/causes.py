@@ -13,13 +13,9 @@ from collections.abc import Iterable
 from app.domain.events import Event, LimitReached, OutOfMemory, ProcessesRefused
 from app.domain.limits import MIB, RunLimits
 from sandbox_runner.driver import Driver, Sandbox, SandboxError
-from sandbox_runner.room import room_left
 
 #: Seconds the last look may take: the engine may not answer.
 WITHIN = 2.0
-HOME = "/home/agent"
-#: Bytes of a home that is full: less than one more page for each of some files.
-FULL = 64 * 1024
 
 
 async def refusals(driver: Driver, sandbox: Sandbox, limits: RunLimits, told: Iterable[Event]) -> list[Event]:
@@ -33,9 +29,8 @@ async def refusals(driver: Driver, sandbox: Sandbox, limits: RunLimits, told: It
             found.append(OutOfMemory(kills=usage.out_of_memory_kills))
         if usage.pids_refused and ProcessesRefused not in known:
             found.append(ProcessesRefused(refused=usage.pids_refused))
-    left = room_left(sandbox, HOME)
-    if left is not None and left < FULL:
-        found.append(LimitReached(limit="disk_bytes", allowed=limits.disk_bytes, used=limits.disk_bytes - left))
+        if (used := usage.disk_used_bytes) is not None and limits.fills_home(used):
+            found.append(LimitReached(limit="disk_bytes", allowed=limits.home_bytes, used=used))
     return found
 
 
@@ -47,5 +42,10 @@ def causes(told: Iterable[Event]) -> list[str]:
             case ProcessesRefused():
                 found["pids: it was refused more processes"] = None
             case LimitReached(limit="disk_bytes"):
-                found[f"disk_bytes: its home was full ({event.allowed / MIB:.0f} MiB)"] = None
+                found[full_home(event)] = None
     return list(found)
+
+
+def full_home(reached: LimitReached) -> str:
+    """For people."""
+    return f"disk_bytes: its home was full ({reached.allowed / MIB:.0f} MiB)"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from app.domain.errors import CrucibleError
-from app.domain.events import Event, LimitReached, OutOfMemory, ProcessesRefused
+from app.domain.events import Event, LimitReached, Noted, OutOfMemory, ProcessesRefused
 from app.store import events, usage
 from app.store.usage import UsagePoint
 from app.supervision.live_run import LiveRun
@@ -24,6 +24,14 @@ FAST, SLOW = 0.1, 1.0
 CHEAP = 0.02
 #: What is called idle: less than so many cores busy over so many seconds. Ours that wait take a tenth of it at most.
 IDLE_CPUS, IDLE_WINDOW = 0.02, 1.0
+#: Seconds a home has to be full at every look before that is the limit: who fills it and makes room at once goes on,
+#: and who fails for it ends by itself.
+FULL_FOR = 2.0
+#: Told once of a run whose home cannot be seen.
+UNSEEN = Noted(
+    text="from outside it cannot be seen how full its home is: "
+    "at disk_bytes its kernel refuses to write, and nothing is ended"
+)
 #: Seconds between two events about one count that goes on rising: a fork bomb is refused a million times a minute.
 TELL_AGAIN = 10.0
 
@@ -70,6 +78,23 @@ class IdleClock:
         return self.idle
 
 
+class FullClock:
+    """Seconds in one go in which the home was full at every look. Monotonic; stands still while the run is frozen."""
+
+    def __init__(self) -> None:
+        self.full = 0.0
+        self._since: float | None = None  #: the last look, which found it full
+
+    def tick(self, now: float, *, frozen: bool, full: bool) -> float:
+        """`full`: as it is seen now."""
+        if not full:
+            self.full = 0.0
+        elif self._since is not None and not frozen:
+            self.full += now - self._since
+        self._since = now if full else None
+        return self.full
+
+
 @dataclass(slots=True, kw_only=True)
 class Fold:
     """Readings of about one second, to be one point.
@@ -84,6 +109,7 @@ class Fold:
     cpus: list[float] = field(default_factory=list)  #: cores busy between each two readings
     memory: list[int] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
+    used: list[int] = field(default_factory=list)  #: bytes in the home, where that is seen
 
     def add(self, reading: Usage) -> None:
         elapsed = reading.at - self.last.at
@@ -91,6 +117,8 @@ class Fold:
             self.cpus.append(max(0.0, (reading.cpu_seconds - self.last.cpu_seconds) / elapsed))
         self.memory.append(reading.memory_bytes)
         self.pids.append(reading.pids)
+        if reading.disk_used_bytes is not None:
+            self.used.append(reading.disk_used_bytes)
         self.last = reading
 
     def full(self, now: float) -> bool:
@@ -115,6 +143,7 @@ class Fold:
             pids=max(self.pids),
             disk_written_bytes=self.last.disk_written_bytes,
             network_attempts=self.last.network_attempts,
+            disk_used_bytes=max(self.used, default=None),
         )
 
 
@@ -161,8 +190,9 @@ async def watch_usage(
     last_points = await usage.last(shop.db, live.id, 1)
     seq = last_points[-1].seq if last_points else 0
     fold: Fold | None = None
-    refusals = await _told(shop, live)
-    idle = IdleClock(time.monotonic())
+    told = [recorded.event for recorded in await events.read(shop.db, live.id, limit=100_000)]
+    refusals, unseen = _refusals(told), UNSEEN in told
+    idle, full = IdleClock(time.monotonic()), FullClock()
     pause = FAST
     while True:
         begun = time.monotonic()
@@ -179,7 +209,12 @@ async def watch_usage(
             printed=live.intake.bytes_taken if live.intake is not None else 0,
             cpu_seconds=None if reading is None else reading.cpu_seconds,
         )
-        reached = _reached(live, clock.tick(frozen=live.frozen), stood, reading)
+        filled = full.tick(
+            time.monotonic(),
+            frozen=live.frozen,
+            full=reading is not None and live.run.limits.fills_home(reading.disk_used_bytes),
+        )
+        reached = _reached(live, clock.tick(frozen=live.frozen), stood, filled, reading)
         if reached is not None:
             on_limit(reached)
             return
@@ -195,38 +230,49 @@ async def watch_usage(
                 on_point(point)
                 fold = Fold(begun=begun, first=reading, last=reading)
             await _tell(shop, live, refusals, reading)
+            if reading.disk_used_bytes is None and not unseen:
+                unseen = await _recorded(shop, live, UNSEEN)
         await asyncio.sleep(pause)
 
 
 async def _tell(shop: Workshop, live: LiveRun, refusals: Refusals, reading: Usage) -> None:
     now = time.monotonic()
     for event in refusals.due(reading, now):
-        try:
-            await events.append(shop.db, live.id, event, at=time.time())
-        except CrucibleError as error:  # It is due again at the next reading; the watch over limits goes on.
-            log.warning("run %d: %s could not be recorded: %s", live.id, type(event).__name__, error)
-        else:
+        if await _recorded(shop, live, event):
             refusals.told(event, now)
-            shop.doorbell.ring(live.id)
 
 
-async def _told(shop: Workshop, live: LiveRun) -> Refusals:
+async def _recorded(shop: Workshop, live: LiveRun, event: Event) -> bool:
+    """False when it could not be: it is due again at the next reading, and the watch over limits goes on."""
+    try:
+        await events.append(shop.db, live.id, event, at=time.time())
+    except CrucibleError as error:
+        log.warning("run %d: %s could not be recorded: %s", live.id, type(event).__name__, error)
+        return False
+    shop.doorbell.ring(live.id)
+    return True
+
+
+def _refusals(recorded: Iterable[Event]) -> Refusals:
     """What a server before this one recorded of an adopted run."""
     told = Refusals()
-    for recorded in await events.read(shop.db, live.id, limit=100_000):
-        if isinstance(recorded.event, OutOfMemory):
-            told.kills = recorded.event.kills
-        elif isinstance(recorded.event, ProcessesRefused):
-            told.processes = recorded.event.refused
+    for event in recorded:
+        if isinstance(event, OutOfMemory):
+            told.kills = event.kills
+        elif isinstance(event, ProcessesRefused):
+            told.processes = event.refused
     return told
 
 
-def _reached(live: LiveRun, wall: float, idle: float, reading: Usage | None) -> LimitReached | None:
+def _reached(live: LiveRun, wall: float, idle: float, filled: float, reading: Usage | None) -> LimitReached | None:
+    """`idle` and `filled`: for how long it is so, in seconds."""
     limits = live.run.limits
     if wall > limits.wall_seconds:
         return LimitReached(limit="wall_seconds", allowed=limits.wall_seconds, used=round(wall, 1))
     if reading is not None and reading.cpu_seconds > limits.cpu_seconds:
         return LimitReached(limit="cpu_seconds", allowed=limits.cpu_seconds, used=round(reading.cpu_seconds, 1))
+    if reading is not None and reading.disk_used_bytes is not None and filled >= FULL_FOR:
+        return LimitReached(limit="disk_bytes", allowed=limits.home_bytes, used=reading.disk_used_bytes)
     if limits.idle_seconds and idle >= limits.idle_seconds:
         return LimitReached(limit="idle_seconds", allowed=limits.idle_seconds, used=round(idle, 1))
     return None

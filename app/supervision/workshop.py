@@ -24,7 +24,7 @@ from app.supervision.usage_log import UsageLog
 from sandbox_runner.attestation import Attestation
 from sandbox_runner.driver import Driver, NotAttested, Sandbox
 from sandbox_runner.kill import kill_until_verified
-from sandbox_runner.spec import Network, Role, SandboxLimits, SandboxSpec, home_room
+from sandbox_runner.spec import Network, Role, SandboxLimits, SandboxSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +144,7 @@ class Workshop:
                 memory_bytes=limits.memory_bytes,
                 cpus=limits.cpus,
                 pids=limits.pids,
-                # A run that was queued before the home had to fit into half of the memory still can be run.
-                home_bytes=min(limits.disk_bytes, home_room(limits.memory_bytes)),
+                home_bytes=limits.home_bytes,
             ),
             network=network,
             runtime=live.runtime,

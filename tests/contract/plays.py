@@ -184,6 +184,15 @@ TRIES_DISK_AND_NETWORK = Play(
     fake=FakeJob(lines=((0.0, Stream.STDOUT, b"101\n101\n-3\n"),), disk_written_bytes=2_000_000, network_attempts=2),
 )
 
+#: Three megabytes, behind a link that leads elsewhere.
+FILLS_ITS_HOME = Play(
+    name="fills-its-home",
+    argv=_python(
+        "import os\nos.symlink('/', '/home/agent/away')\nopen('/home/agent/big', 'wb').write(bytes(3_000_000))\n"
+    ),
+    fake=FakeJob(disk_used_bytes=3_000_000),
+)
+
 PLAYS = (
     SPEAKS,
     ANSWERS,
@@ -205,4 +214,5 @@ PLAYS = (
     WRITES_A_MARK,
     READS_THE_MARK,
     TRIES_DISK_AND_NETWORK,
+    FILLS_ITS_HOME,
 )

@@ -14,7 +14,7 @@ from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import MIB, Role, SandboxLimits
 from tests.contract.conftest import House
 from tests.contract.listener import Listener
-from tests.contract.plays import BUSY, TRIES_DISK_AND_NETWORK
+from tests.contract.plays import BUSY, FILLS_ITS_HOME, TRIES_DISK_AND_NETWORK
 
 
 async def test_the_engine_names_itself_and_its_runtimes(driver: Driver) -> None:
@@ -136,6 +136,20 @@ async def test_usage_says_what_went_to_a_disk_and_how_often_a_network_was_tried(
     assert usage.disk_written_bytes is not None
     assert 2_000_000 <= usage.disk_written_bytes - before.disk_written_bytes < 2_900_000
     assert usage.network_attempts == 2  # a name is asked of the sandbox itself
+
+
+async def test_usage_says_how_much_lies_in_an_agent_s_home_and_no_other_sandbox_has_one(
+    driver: Driver, house: House
+) -> None:
+    sandbox = await house.start()
+    async with driver.relay(sandbox) as relay, Listener(relay) as listener:
+        assert (await driver.usage(sandbox, fresh=True)).disk_used_bytes == 0
+        await relay.run(FILLS_ITS_HOME.job(1))
+        await listener.ended(1)
+        used = (await driver.usage(sandbox, fresh=True)).disk_used_bytes
+    assert used is not None
+    assert 3_000_000 <= used < 3_100_000
+    assert (await driver.usage(await house.start(role=Role.SETUP))).disk_used_bytes is None
 
 
 async def test_a_started_sandbox_was_compared_with_its_policy_and_can_be_again(driver: Driver, house: House) -> None:

@@ -89,3 +89,46 @@ async def test_an_agent_that_is_refused_processes_and_gives_up_says_so(tmp_path:
         run = (await house.play(pids=32))["spawner"]
     assert run.outcome is Outcome.FAILED
     assert "pids: it was refused more processes" in run.detail
+
+
+async def test_who_goes_on_with_a_full_home_is_ended_and_scored_where_its_task_wants_that(tmp_path: Path) -> None:
+    stay = """\
+import time
+open("/home/agent/submission.txt", "w").write("four")
+try:
+    with open("/home/agent/big", "wb", buffering=0) as file:
+        while True: file.write(bytes(1 << 20))
+except OSError:
+    time.sleep(3600)
+"""
+    house = House(tmp_path, {"stays": stay})
+    (tmp_path / "suites/families/stage/manifest.yaml").write_text(
+        "tasks:\n  act:\n    scoring: {score_on_usage_limits: true}\n"
+    )
+    async with house.open() as house:
+        run = (await house.play())["stays"]
+        told = await house.events(run)
+        assert await house.driver.list_owned(house.instance) == []
+    assert (run.outcome, run.detail) == (Outcome.LIMIT_EXCEEDED, "disk_bytes: its home was full (16 MiB)")
+    assert [event.limit for event in told if isinstance(event, LimitReached)] == ["disk_bytes"]
+    assert run.score is not None
+    assert run.score.value == 4
+
+
+async def test_who_fills_its_home_again_and_again_and_makes_room_at_once_goes_on(tmp_path: Path) -> None:
+    breathe = """\
+import os, time
+until = time.monotonic() + 6
+while time.monotonic() < until:
+    try:
+        with open("/home/agent/big", "wb", buffering=0) as file:
+            while True: file.write(bytes(1 << 20))
+    except OSError:
+        os.unlink("/home/agent/big")
+        time.sleep(0.2)
+"""
+    async with House(tmp_path, {"breathes": breathe}).open() as house:
+        run = (await house.play())["breathes"]
+        told = await house.events(run)
+    assert run.outcome is Outcome.SUCCEEDED, run.detail
+    assert [event for event in told if isinstance(event, LimitReached)] == []

@@ -115,3 +115,36 @@ async def test_an_endless_line_and_binary_noise_come_through_as_they_are(bench: 
             elif isinstance(item, JobEnded):
                 break
     assert total == 30_000_000
+
+
+MISLEADS = """
+import os, subprocess
+def tried(act):
+    try:
+        act()
+        return "did"
+    except OSError as error:
+        return error.errno
+os.chdir("/")
+steps = [
+    tried(lambda: os.rename("/home/agent", "/home/other")),
+    tried(lambda: os.rename("/home", "/away")),
+    tried(lambda: os.symlink("/tmp", "/home/more")),
+]
+for command in (["unshare", "-rm", "true"], ["mount", "-t", "tmpfs", "none", "/home/agent"]):
+    steps.append(subprocess.run(command, capture_output=True).returncode or "did")
+open("/home/agent/big", "wb").write(bytes(2 << 20))
+os.write(3, repr(steps).encode())
+"""
+
+
+async def test_what_lies_in_a_home_is_seen_from_outside_whatever_the_agent_tries_to_lead_the_look_away(
+    bench: Bench, runtime: str
+) -> None:
+    sandbox = await bench.start(runtime=runtime)
+    told = await bench.run(sandbox, python(MISLEADS))
+    assert told.ended.code == 0, told
+    assert "did" not in told.result
+    used = (await bench.driver.usage(sandbox, fresh=True)).disk_used_bytes
+    # gVisor's kernel has a home of its own, of which the host sees nothing: that is told, and no other figure.
+    assert used is None if runtime == "runsc" else used == 2 * MIB

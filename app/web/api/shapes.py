@@ -55,6 +55,7 @@ def run_whole_json(run: Run, peak: UsagePoint | None, receipts: list[Receipt]) -
             "pids": peak.pids,
             "disk_written_bytes": peak.disk_written_bytes,
             "network_attempts": peak.network_attempts,
+            "disk_bytes": peak.disk_used_bytes,
         }
     return {
         **run_json(run),

@@ -27,7 +27,7 @@ _LABELS = {
     "memory_bytes": ("Memory", "Bytes, or 512m, 2g. The disk lies in it."),
     "cpus": ("CPUs", "Cores; 0.5 is half of one."),
     "pids": ("Processes", "Processes and threads at once."),
-    "disk_bytes": ("Disk", "Bytes, or 128m. The agent's home."),
+    "disk_bytes": ("Disk", "Bytes, or 128m. The agent's home; 2 s full end it."),
     "output_bytes": ("Output", "Bytes, or 64m. What it may print."),
     "idle_seconds": ("Idle time", "Seconds, or 5m. No output and no CPU time; 0: never."),
     "unattended_seconds": ("Unattended", "Seconds, or 5m. It waits for a person at its page that often; 0: never."),

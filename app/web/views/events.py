@@ -62,7 +62,8 @@ def _sentence(event: Event) -> tuple[str, str]:
             line = f" at line {event.line}" if event.line else ""
             return f"Alert, {event.severity}: {event.rule}{line}; {event.action}", "warn"
         case e.LimitReached():
-            return f"Limit {event.limit} reached: {event.used:g} of {event.allowed:g}", "warn"
+            text = bytes_text if event.limit.endswith("_bytes") else "{:g}".format
+            return f"Limit {event.limit} reached: {text(event.used)} of {text(event.allowed)}", "warn"
         case e.OutOfMemory():
             return f"Out of memory, {event.kills} killed", "warn"
         case e.ProcessesRefused():

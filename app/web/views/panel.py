@@ -104,13 +104,14 @@ def limits_of(run: Run, peak: UsagePoint | None, *, now: float) -> tuple[LimitVi
     memory = peak.memory_bytes if peak else None
     cores = peak.cpu_max if peak else None
     pids = peak.pids if peak else None
+    disk = peak.disk_used_bytes if peak else None
     return (
         _limit("wall_seconds", "Wall time", limits.wall_seconds, elapsed, duration_text),
         _limit("cpu_seconds", "CPU time", limits.cpu_seconds, None, duration_text),
         _limit("memory_bytes", "Memory, peak", limits.memory_bytes, memory, bytes_text),
         _limit("cpus", "CPUs, peak", limits.cpus, cores, lambda value: f"{value:.2g}"),
         _limit("pids", "Processes, peak", limits.pids, pids, lambda value: f"{value:.0f}"),
-        _limit("disk_bytes", "Disk", limits.disk_bytes, None, bytes_text),
+        _limit("disk_bytes", "Disk, peak", limits.disk_bytes, disk, bytes_text),
         _limit("output_bytes", "Output", limits.output_bytes, run.bytes, bytes_text),
         _limit("idle_seconds", "Idle time", limits.idle_seconds, None, _or_never),
         _limit("unattended_seconds", "Unattended", limits.unattended_seconds, None, _or_never),

@@ -8,13 +8,16 @@ import tarfile
 
 import pytest
 
-from app.domain.events import LimitReached, PhaseEntered
+from app.domain.events import LimitReached, Noted, PhaseEntered
 from app.domain.runs import Outcome
 from app.domain.scores import ScoreStatus
 from app.settings import Settings
 from app.store import events
+from app.store import usage as usage_points
+from app.supervision.usage_watch import UNSEEN
 from sandbox_runner.driver import Stream, Usage
 from sandbox_runner.fake_script import FakeJob
+from sandbox_runner.spec import MIB
 from tests.integration.supervision.conftest import RESULTS, OpenHouse, knobs
 
 MANIFEST = "tasks:\n  one:\n    scoring: {score_on_usage_limits: %s}\n"
@@ -39,10 +42,23 @@ def asleep(_seconds: float) -> Usage:
     return Usage(at=0.0, cpu_seconds=0.2, memory_bytes=1, pids=1, memory_peak_bytes=1)
 
 
+def home(used: int | None) -> Usage:
+    return Usage(at=0.0, cpu_seconds=0.2, memory_bytes=1, pids=1, memory_peak_bytes=1, disk_used_bytes=used)
+
+
+def full(_seconds: float) -> Usage:
+    return home(MIB)
+
+
 @pytest.mark.parametrize(
     ("limits", "usage"),
-    [({"wall_seconds": 1}, busy), ({"cpu_seconds": 1}, busy), ({"idle_seconds": 1}, asleep)],
-    ids=["wall", "cpu", "idle"],
+    [
+        ({"wall_seconds": 1}, busy),
+        ({"cpu_seconds": 1}, busy),
+        ({"idle_seconds": 1}, asleep),
+        ({"disk_bytes": MIB}, full),
+    ],
+    ids=["wall", "cpu", "idle", "disk"],
 )
 async def test_at_a_limit_the_agent_is_killed_and_scored_where_its_task_wants_that(
     settings: Settings, open_house: OpenHouse, limits: dict[str, object], usage: object
@@ -111,3 +127,44 @@ async def test_who_prints_now_and_then_is_not_idle(open_house: OpenHouse) -> Non
         ended = await house.until_ended(run.id)
 
         assert ended.outcome is Outcome.SUCCEEDED
+
+
+async def test_a_full_home_that_ended_a_run_is_told_in_the_units_of_people(open_house: OpenHouse) -> None:
+    async with open_house(knobs(lines=(), run_for=math.inf, usage=full)) as house:
+        (run,) = await house.submit(disk_bytes=MIB)
+        ended = await house.until_ended(run.id)
+
+        assert (ended.outcome, ended.detail) == (Outcome.LIMIT_EXCEEDED, "disk_bytes: its home was full (1 MiB)")
+        (reached,) = [each.event for each in await events.read(house.db, run.id) if type(each.event) is LimitReached]
+        assert (reached.used, reached.allowed) == (MIB, MIB)
+        peak = await usage_points.peak(house.db, run.id)
+        assert peak is not None
+        assert peak.disk_used_bytes == MIB
+
+
+async def test_who_fills_its_home_and_makes_room_again_goes_on(open_house: OpenHouse) -> None:
+    def in_and_out(seconds: float) -> Usage:
+        return home(MIB if seconds % 2 < 1 else 0)
+
+    async with open_house(knobs(lines=(), run_for=5.0, usage=in_and_out)) as house:
+        (run,) = await house.submit(disk_bytes=MIB)
+
+        assert (await house.until_ended(run.id)).outcome is Outcome.SUCCEEDED
+
+
+async def test_who_fails_for_its_full_home_ends_by_itself_and_the_record_says_why(open_house: OpenHouse) -> None:
+    async with open_house(knobs(exit_code=1, usage=full)) as house:
+        (run,) = await house.submit(disk_bytes=MIB)
+        ended = await house.until_ended(run.id)
+
+        assert ended.outcome is Outcome.FAILED
+        assert ended.detail == "the agent ended with exit code 1; disk_bytes: its home was full (1 MiB)"
+
+
+async def test_a_home_that_cannot_be_seen_ends_nothing_and_the_record_says_so_once(open_house: OpenHouse) -> None:
+    async with open_house(knobs(lines=(), run_for=3.0, usage=asleep)) as house:
+        (run,) = await house.submit(disk_bytes=MIB)
+
+        assert (await house.until_ended(run.id)).outcome is Outcome.SUCCEEDED
+        told = [each.event for each in await events.read(house.db, run.id)]
+        assert [event for event in told if isinstance(event, Noted) and "home" in event.text] == [UNSEEN]

@@ -252,3 +252,17 @@ def test_broken_is_500() -> None:
     from app.web.answers import status_of
 
     assert status_of(Broken("x")) == 500
+
+
+async def test_how_much_of_the_disk_was_used_stands_with_the_other_limits_and_in_the_api(site: Site) -> None:
+    run = await site.seed(b"hello", family="tiny")
+    point = UsagePoint(seq=1, at=1.0, cpu_mean=0.5, cpu_max=1.0, memory_bytes=2**20, pids=3, disk_used_bytes=32 * 2**20)
+    await usage.append(site.db, run.id, [point])
+
+    page = (await site.browser.get(f"/runs/{run.id}")).text
+    (disk,) = re.findall(r'data-key="limit-disk_bytes">(.*?)</div>', page, re.DOTALL)
+    assert "<dt>Disk, peak</dt>" in disk
+    assert '<b>32 MiB</b> <span class="soft">of 128 MiB</span>' in disk
+    assert 'width="25.00"' in disk
+    found = (await site.browser.get(f"/api/v1/runs/{run.id}")).json()
+    assert found["peak"]["disk_bytes"] == 32 * 2**20

@@ -80,3 +80,18 @@ def test_a_home_that_is_too_large_for_its_memory_is_refused_because_it_lies_in_i
 def test_who_asks_for_less_memory_gets_the_home_that_fits_into_it() -> None:
     assert parse_limits({"memory_bytes": "64m"}).disk_bytes == 22 * MIB
     assert parse_limits({"memory_bytes": "2g"}).disk_bytes == 128 * MIB
+
+
+def test_a_home_is_full_when_less_than_64_kib_are_left_of_what_it_was_given() -> None:
+    limits = RunLimits(disk_bytes=16 * MIB)
+    cramped = RunLimits(disk_bytes=100 * MIB, memory_bytes=64 * MIB)
+
+    assert [limits.fills_home(used) for used in (None, 0, 16 * MIB - 65_536, 16 * MIB - 65_535, 16 * MIB)] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert cramped.home_bytes == 22 * MIB
+    assert cramped.fills_home(22 * MIB)

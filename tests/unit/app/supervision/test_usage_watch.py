@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from app.domain.events import OutOfMemory, ProcessesRefused
-from app.supervision.usage_watch import TELL_AGAIN, Fold, Refusals
+from app.supervision.usage_watch import TELL_AGAIN, Fold, FullClock, Refusals
 from sandbox_runner.driver import Usage
 
 
-def reading(at: float, *, cpu: float = 0.0, memory: int = 10, pids: int = 1, kills: int = 0, refused: int = 0) -> Usage:
+def reading(
+    at: float,
+    *,
+    cpu: float = 0.0,
+    memory: int = 10,
+    pids: int = 1,
+    kills: int = 0,
+    refused: int = 0,
+    used: int | None = None,
+) -> Usage:
     return Usage(
         at=at,
         cpu_seconds=cpu,
@@ -17,14 +26,15 @@ def reading(at: float, *, cpu: float = 0.0, memory: int = 10, pids: int = 1, kil
         pids_refused=refused,
         disk_written_bytes=int(at) * 100,
         network_attempts=None,
+        disk_used_bytes=used,
     )
 
 
 def test_a_point_has_lowest_mean_and_highest_of_all_readings_of_its_second() -> None:
     fold = Fold(begun=7.0, first=reading(100.0), last=reading(100.0))
     for each in (
-        reading(100.25, cpu=0.5, memory=40, pids=7),  # two cores
-        reading(100.5, cpu=0.5, memory=20, pids=2),  # none
+        reading(100.25, cpu=0.5, memory=40, pids=7, used=900),  # two cores
+        reading(100.5, cpu=0.5, memory=20, pids=2, used=500),  # none
         reading(101.0, cpu=0.75, memory=30, pids=3),  # half a core
     ):
         fold.add(each)
@@ -36,6 +46,28 @@ def test_a_point_has_lowest_mean_and_highest_of_all_readings_of_its_second() -> 
     assert (point.memory_min, point.memory_mean, point.memory_bytes) == (20, 30, 40)
     assert (point.pids_min, point.pids_mean, point.pids) == (2, 4.0, 7)
     assert (point.disk_written_bytes, point.network_attempts) == (10_100, None)
+    assert point.disk_used_bytes == 900
+
+
+def test_a_home_that_nobody_sees_is_not_an_empty_one() -> None:
+    fold = Fold(begun=7.0, first=reading(100.0), last=reading(100.0))
+    fold.add(reading(101.0))
+
+    assert fold.point(1).disk_used_bytes is None
+
+
+def test_a_home_counts_as_full_from_the_look_that_found_it_so_and_anew_after_there_was_room() -> None:
+    clock = FullClock()
+    looks = [(1.0, False), (2.0, True), (2.5, True), (3.0, True), (3.1, False), (4.0, True), (4.5, True)]
+
+    assert [clock.tick(now, frozen=False, full=full) for now, full in looks] == [0, 0, 0.5, 1.0, 0, 0, 0.5]
+
+
+def test_while_it_is_frozen_a_full_home_grows_no_older() -> None:
+    clock = FullClock()
+    looks = [(1.0, False), (2.0, False), (50.0, True), (51.0, False)]
+
+    assert [clock.tick(now, frozen=frozen, full=True) for now, frozen in looks] == [0, 1.0, 1.0, 2.0]
 
 
 def test_a_clock_set_back_makes_no_negative_use() -> None:
