@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from app.domain.errors import NotFound, Refused
@@ -81,22 +82,9 @@ def _chosen(suite: Suite, request: EvaluationRequest) -> list[SuiteTask]:
             chosen[each.id, each.agent] = each
         elif (each.id, request.agent) not in chosen or each.agent == request.agent:
             # One agent for all: a task that the suite gives to two agents is one run, with its own entry if it has one.
-            chosen[each.id, request.agent] = _with_agent(each, request.agent)
+            # What is expected is expected of the suite's agent.
+            chosen[each.id, request.agent] = replace(each, agent=request.agent, expect=Expectation())
     return list(chosen.values())
-
-
-def _with_agent(task: SuiteTask, agent: str) -> SuiteTask:
-    return SuiteTask(
-        family=task.family,
-        task=task.task,
-        agent=agent,
-        limits=task.limits,
-        policy=task.policy,
-        runtime=task.runtime,
-        profile=task.profile,
-        honeytokens=task.honeytokens,
-        where=task.where,
-    )
 
 
 def _limits(family: Family, task: SuiteTask, request: EvaluationRequest) -> RunLimits:

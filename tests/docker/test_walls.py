@@ -7,6 +7,7 @@ import json
 import docker
 import pytest
 
+from app.proof.attacks.resources import WRITE_EVERYWHERE
 from sandbox_runner.policy import MASKED_PATHS, READONLY_PATHS, SECCOMP
 from sandbox_runner.spec import MIB, Role, SandboxLimits
 from tests.docker.conftest import Bench, python, shell
@@ -97,23 +98,6 @@ async def test_a_root_operation_cannot_write_into_the_keepers_pipe(bench: Bench)
     told = await bench.only(shell(code, uid=0), role=Role.SETUP)
     assert told.result == ""
     assert told.ended.code == 0
-
-
-WRITE_EVERYWHERE = """
-import json, os
-written = []
-for top in ["/"] + ["/" + name for name in os.listdir("/")]:
-    for folder, folders, files in os.walk(top):
-        folders[:] = [name for name in folders if not os.path.join(folder, name).startswith(("/proc", "/sys"))]
-        try:
-            path = os.path.join(folder, "probe")
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
-            os.unlink(path)
-            written.append(folder)
-        except OSError:
-            pass
-os.write(3, json.dumps(sorted(set(written))).encode())
-"""
 
 
 async def test_an_agent_can_write_to_its_tmpfs_and_nowhere_else(bench: Bench) -> None:

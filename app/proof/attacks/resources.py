@@ -83,7 +83,7 @@ async def disk(ground: Ground) -> str:
     return ", ".join(f"{folder} {written.get(folder, 0) / MIB:.0f} MiB" for folder in allowed)
 
 
-WRITE = """
+WRITE_EVERYWHERE = """
 import json, os
 written = []
 for top in ["/"] + ["/" + name for name in os.listdir("/")]:
@@ -101,7 +101,7 @@ os.write(3, json.dumps(sorted(set(written))).encode())
 
 
 async def root_disk(ground: Ground) -> str:
-    written = await ground.answer(WRITE)
+    written = await ground.answer(WRITE_EVERYWHERE)
     more = [folder for folder in written if not folder.startswith(("/dev", "/home/agent", "/tmp", "/run/shm"))]
     require(not more, f"it can write in {', '.join(more)}, without a limit")
     return f"writable are only {', '.join(written)}: memory with limits"

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import math
+from types import ModuleType
 
 import pytest
 
@@ -62,8 +63,9 @@ async def test_stop_all_kills_while_nobody_can_write(open_house: OpenHouse) -> N
         assert len(await stopping) == 2
 
 
-async def test_a_receipt_that_cannot_be_written_holds_up_no_kill(
-    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("record", "write"), [(stops, "record"), (evidence, "seal")])
+async def test_what_can_never_be_recorded_holds_up_no_kill(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, record: ModuleType, write: str
 ) -> None:
     async with open_house(ENDLESS) as house:
         (run,) = await house.submit()
@@ -72,7 +74,7 @@ async def test_a_receipt_that_cannot_be_written_holds_up_no_kill(
         async def refuse(*_: object, **__: object) -> object:
             raise NotFound("the row of this run was lost")
 
-        monkeypatch.setattr(stops, "record", refuse)
+        monkeypatch.setattr(record, write, refuse)
         receipt = await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=REASON, wait=True)
 
         assert receipt.dead_ms is not None
@@ -276,20 +278,3 @@ async def test_evidence_is_sealed_with_its_digest_in_the_audit_log(open_house: O
         assert data["policy"] == run.policy.value
         assert all(box["image_digest"] for box in data["sandboxes"] if box["role"] == "build")
         assert any(found.sha256 in entry.detail for entry in await audit.read(house.db))
-
-
-async def test_a_seal_that_cannot_be_written_holds_up_no_kill(
-    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with open_house(ENDLESS) as house:
-        (run,) = await house.submit()
-        await at_work(house, run.id)
-
-        async def refuse(*_: object, **__: object) -> object:
-            raise NotFound("no room for evidence")
-
-        monkeypatch.setattr(evidence, "seal", refuse)
-        receipt = await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=REASON, wait=True)
-
-        assert receipt.dead_ms is not None
-        assert (await house.until_ended(run.id)).outcome is Outcome.STOPPED
