@@ -43,8 +43,10 @@ async def test_a_flood_falls_silent_when_it_is_frozen(driver: Driver, house: Hou
         await driver.freeze(sandbox)
         async with asyncio.timeout(PATIENCE):
             await listener.is_quiet(0.3)
+        assert await driver.frozen(sandbox)
         await driver.thaw(sandbox)
         await listener.hears(3)
+        assert not await driver.frozen(sandbox)
 
 
 async def test_a_frozen_sandbox_takes_no_processor_time(driver: Driver, house: House) -> None:
@@ -64,11 +66,13 @@ async def test_freezing_twice_and_thawing_twice_is_harmless(driver: Driver, hous
     await driver.thaw(sandbox)
     await driver.freeze(sandbox)
     await driver.freeze(sandbox)
+    assert await driver.frozen(sandbox)
     await driver.thaw(sandbox)
     await driver.thaw(sandbox)
+    assert not await driver.frozen(sandbox)
     async with driver.relay(sandbox) as relay, Listener(relay) as listener:
         await relay.run(SPEAKS.job(1))
-        await listener.ended(1)
+        assert (await listener.ended(1)).code == 0
 
 
 async def test_a_sandbox_frozen_for_longer_than_its_grace_lives_on_when_it_thaws(driver: Driver, house: House) -> None:
@@ -80,6 +84,7 @@ async def test_a_sandbox_frozen_for_longer_than_its_grace_lives_on_when_it_thaws
         await asyncio.sleep(2.5)
         await driver.thaw(sandbox)
         await listener.hears(20)
+        assert await driver.alive(sandbox)
 
 
 async def test_a_sandbox_frozen_while_nobody_was_there_can_be_taken_up_again(driver: Driver, house: House) -> None:
@@ -92,6 +97,7 @@ async def test_a_sandbox_frozen_while_nobody_was_there_can_be_taken_up_again(dri
     await driver.thaw(sandbox)
     async with driver.relay(sandbox, acknowledged=listener.end) as relay, Listener(relay, start=listener.end) as again:
         await again.hears(3)
+        assert await driver.alive(sandbox)
 
 
 async def test_a_dead_sandbox_cannot_be_frozen(driver: Driver, house: House) -> None:

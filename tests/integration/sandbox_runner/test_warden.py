@@ -308,12 +308,13 @@ async def test_what_comes_up_after_a_stop_is_ended_in_its_name(open_gate: OpenGa
     async with open_gate() as gate:
         await gate.ask(do="stop", what="all", actor="eve")
         gate.warden.server_gone()
-        await gate.start("3")
+        late = await gate.start("3")
 
         async def told() -> bool:
             return any(ended.run == "3" for entry in warden_journal.read(gate.folder) for ended in entry.ended)
 
         await until(told)
+        assert not await gate.driver.alive(late)
 
 
 def test_lines_that_a_kill_cut_off_are_passed_over(tmp_path: Path) -> None:

@@ -67,7 +67,9 @@ async def test_closing_leaves_one_whole_file(db: Database, url: str, tmp_path: P
 async def test_the_driver_need_not_be_named(form: str, tmp_path: Path) -> None:
     db = await Database.open(form.format(tmp_path / "x.db"))
     await audit.append(db, at=1.0, actor="a", action="b")
+    assert [entry.actor for entry in await audit.read(db)] == ["a"]
     await db.close()
+    assert (tmp_path / "x.db").is_file()
 
 
 @pytest.mark.parametrize(

@@ -150,8 +150,14 @@ async def test_several_runs_are_stored_at_once(db: Database, queue: Queue) -> No
     assert await output.position(db, three, "s3") == RelayPosition(sandbox="s3", offset=0)
 
 
-async def test_nothing_at_all_can_be_stored(db: Database) -> None:
-    await output.append_many(db, {})
+async def test_nothing_at_all_can_be_stored_without_waiting_for_the_writer(db: Database) -> None:
+    async with db.writing():
+        storing = asyncio.create_task(output.append_many(db, {}))
+        await asyncio.wait({storing}, timeout=5)
+        stored = storing.done()
+
+    await storing
+    assert stored
 
 
 async def test_several_runs_are_stored_all_or_none(db: Database, queue: Queue) -> None:

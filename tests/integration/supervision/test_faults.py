@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 
+import pytest
 from sqlalchemy import text
 
 from app.domain.events import OutputLost, RunFroze, RunThawed
@@ -161,13 +162,17 @@ async def test_a_run_can_be_stopped_while_it_waits_for_room_and_the_server_shut_
         assert (await house.until_ended(run.id, within=40)).outcome is Outcome.STOPPED
 
 
-async def test_a_server_whose_disk_is_full_can_be_shut_down(open_house: OpenHouse) -> None:
+async def test_a_server_whose_disk_is_full_can_be_shut_down(
+    open_house: OpenHouse, caplog: pytest.LogCaptureFixture
+) -> None:
     engine = FakeEngine()
     async with open_house(knobs(lines=NOISE), engine=engine, patience_seconds=0.3, leave_running=True) as house:
         (run,) = await house.submit()
         await house.until(run.id, lambda found: found.lines >= 1)
         await room(house, 60)
         await the_agent_stands_still(house)
+    assert [box.state for box in engine.sandboxes.values() if box.alive] == [State.FROZEN], "left to its keeper"
+    assert "shutdown" not in caplog.text, "each run was left in time, and nothing had to be given up"
     await engine.close()
 
 

@@ -62,3 +62,4 @@ async def test_what_an_earlier_server_left_open_is_resolved_and_what_comes_again
             return await rules(house, OPEN) == []
 
         await house.until_true(none)
+        assert await rules(house, {AlertStatus.RESOLVED}) == [WARDEN.rule]

@@ -85,6 +85,7 @@ async def test_commits_that_cost_little_follow_each_other_closely_whatever_the_l
         for count in range(1, 11):
             take(recorder, intake, b"light\n")
             await stored(bell, intake, 6 * count)  # an hour has not passed
+        assert (await runs.get(db, run)).lines == 10
 
 
 async def test_a_run_that_floods_has_no_other_run_s_line_wait_for_more_than_what_is_under_way(db: Database) -> None:

@@ -232,9 +232,11 @@ async def test_the_receipt_of_a_stop_that_changed_nothing_is_proven_by_the_next_
     async with open_house(knobs(), engine=engine) as second:
 
         async def proven() -> bool:
-            return all(each.dead_ms is not None for each in await stops.of_run(second.db, run.id))
+            (receipt,) = await stops.of_run(second.db, run.id)
+            return receipt.dead_ms is not None
 
         await second.until_true(proven)
+        assert (await runs.get(second.db, run.id)).outcome is Outcome.SUCCEEDED, "as it had ended"
 
 
 async def test_a_freeze_or_a_thaw_the_server_could_not_record_leaves_no_wrong_record(

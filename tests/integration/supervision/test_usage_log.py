@@ -87,6 +87,8 @@ async def test_points_that_find_no_room_wait_and_keep_nobody_else_waiting(
             await connection.execute(text("DELETE FROM usage_points"))
         while not await usage.read(db, one):
             await asyncio.sleep(0.01)
+    assert await usage.read(db, one) == [point(1)]
+    assert await usage.read(db, two) == [], "what was stored is not stored again"
 
 
 async def test_no_more_than_two_hours_of_points_wait(db: Database) -> None:

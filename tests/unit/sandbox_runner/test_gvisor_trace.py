@@ -77,9 +77,16 @@ def test_what_is_no_message_is_refused(spoiled: bytes) -> None:
 
 
 @settings(deadline=None)
-@given(st.sampled_from([3, 7, 10]), st.binary(max_size=300))
+@given(
+    st.sampled_from([3, 7, 10]),
+    st.binary(max_size=300)
+    | st.lists(st.builds(field, st.sampled_from([3, 5, 6]), st.binary(max_size=200)), max_size=4).map(b"".join),
+)
 def test_any_bytes_are_read_or_refused(kind: int, body: bytes) -> None:
+    seen, dropped = None, 7
     try:
-        read_message(packet(kind, body))
+        seen, dropped = read_message(packet(kind, body, dropped=7))
     except BadMessage:
         pass
+    assert dropped == 7
+    assert seen is None or seen.kind == {3: "exec", 7: "open", 10: "connect"}[kind]

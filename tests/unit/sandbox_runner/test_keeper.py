@@ -163,8 +163,10 @@ async def test_feeding_a_job_that_closed_its_stdin_or_ended_does_not_hang() -> N
         async with asyncio.timeout(30):
             await relay.feed(1, bytes(1_000_000))
         await relay.signal(1, signal.SIGKILL)
-        await _relayed(relay)
+        heard = await _relayed(relay)
         await relay.feed(1, b"too late")
+    assert _bytes(heard) == b"closed\n"
+    assert isinstance(heard[-1], JobEnded)
 
 
 async def test_output_stops_at_the_window_and_goes_on_with_credit() -> None:

@@ -139,5 +139,12 @@ def test_any_output_is_borne(texts: list[bytes]) -> None:
 @given(st.floats(), st.integers(-(2**60), 2**60), st.integers(-(2**60), 2**60))
 def test_any_usage_is_borne(at: float, memory: int, pids: int) -> None:
     watch = Watch()
-    for seq in range(10):
-        watch.usage(UsagePoint(seq=seq, at=at, cpu_mean=at, cpu_max=at, memory_bytes=memory, pids=pids), RunLimits())
+    told = [
+        finding
+        for seq in range(10)
+        for finding in watch.usage(
+            UsagePoint(seq=seq, at=at, cpu_mean=at, cpu_max=at, memory_bytes=memory, pids=pids), RunLimits()
+        )
+    ]
+    assert len({finding.rule for finding in told}) == len(told), "each speaks once while its figure stays"
+    assert all(finding.line is None and finding.quote.isprintable() for finding in told)

@@ -105,8 +105,11 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 @given(st.recursive(st.text("ab:-[]{}&*!#'\"|>\n ", max_size=8), lambda inner: st.lists(inner, max_size=3)))
 def test_yaml_like_text_is_read_or_refused(parts: object) -> None:
-    try:
-        read(str(parts))
-        read("a: " + "".join(str(parts)))
-    except Refused:
-        pass
+    for text in (str(parts), f"a: {parts}"):
+        complaint, line = "file.yaml", 1
+        try:
+            line = read(text).line
+        except Refused as refused:
+            complaint = str(refused)
+        assert complaint.startswith("file.yaml")
+        assert line >= 1
