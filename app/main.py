@@ -16,9 +16,10 @@ from app.store import accounts
 from app.store.database import Database, sqlite_url
 from app.supervision.data_folder import hold_data_folder
 from app.supervision.doorbell import Doorbell
+from app.supervision.kept_door import KeptDoor
 from app.supervision.proving import Proving
 from app.supervision.supervisor import Supervisor
-from app.supervision.warden_link import WardenLink, warden_command
+from app.supervision.warden_link import WardenLink, wanted_stop_port, warden_command
 from app.web.access import Remembered
 from app.web.errors import EXCEPTION_HANDLERS
 from app.web.live.event_stream import Streaming
@@ -86,7 +87,8 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
             stack.push_async_callback(driver.close)
             if settings.warden:
                 command, words = warden_command(settings, instance), settings.data / "warden.log"
-                warden = WardenLink(command, log_file=words, leave=settings.leave_running)
+                door = KeptDoor.of(settings.data, host=settings.host, wanted=wanted_stop_port(settings))
+                warden = WardenLink(command, door=door, log_file=words, leave=settings.leave_running)
                 stack.push_async_callback(warden.close)
         supervisor = await stack.enter_async_context(
             Supervisor(db=db, driver=driver, settings=settings, doorbell=Doorbell(), instance=instance, warden=warden)
@@ -115,6 +117,6 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
 
 
 def _stop_door(settings: Settings, warden: WardenLink | None) -> StopDoor:
-    key = b"" if warden is None else warden.key
-    port = (lambda: 0) if warden is None else (lambda: warden.stop_port)
+    key = b"" if warden is None else warden.door.key
+    port = (lambda: 0) if warden is None else (lambda: warden.door.port)
     return StopDoor(key=key, port=port, secure=settings.secure_cookies)

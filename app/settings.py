@@ -63,7 +63,7 @@ class Settings:
     stop_port: int = setting(
         -1,
         "TCP port, at the address of the server, where the warden hears a page's STOP when the server gives no answer. "
-        "-1: any free one, which the pages are told; 0: none. Not used with `CRUCIBLE_SECURE_COOKIES`.",
+        "-1: any free one, the same after a restart; 0: none. Not used with `CRUCIBLE_SECURE_COOKIES`.",
     )
     operation_seconds: float = setting(
         300.0, "Time limit of one root operation (install, setup, start, score, teardown), in seconds."

@@ -25,8 +25,9 @@ HEAD, BODY = 8 * 1024, 8 * 1024
 PATIENCE, ANSWER_WITHIN = 3.0, 2.5
 #: Connections that have not shown a token yet. One more, and the oldest of them is put out.
 STRANGERS = 64
-#: Seconds between tries to have the port: an older warden lets go of it soon.
-AGAIN = 0.5
+#: Seconds between tries to have the port: an older warden lets go of it soon. Those after which any other will do,
+#: where any may be had.
+AGAIN, LET_GO = 0.5, 10.0
 
 Json = dict[str, Any]
 Obey = Callable[[Json], Awaitable[Json]]
@@ -48,17 +49,20 @@ class PageDoor:
         self._key = key
         self._strangers: dict[asyncio.StreamWriter, None] = {}
 
-    async def listen(self, host: str, port: int, told: Callable[[int], None]) -> None:
-        """For ever; `told` hears the port when it is had. Port -1: any that is free."""
+    async def listen(self, host: str, port: int, told: Callable[[int], None], *, before: int = 0) -> None:
+        """For ever; `told` hears the port when it is had. Port -1: any that is free, rather the one it was `before`."""
+        since = time.monotonic()
         while True:
+            late = time.monotonic() - since > LET_GO
+            wanted = port if port > 0 else 0 if late else before
             try:
-                listening = _listening(host, max(port, 0))
+                listening = _listening(host, wanted)
             except OSError as error:
-                log.warning("the stop port %s:%d is not to be had: %s", host, port, error)
+                log.warning("the stop port %s:%d is not to be had: %s", host, wanted, error)
                 await asyncio.sleep(AGAIN)
                 continue
-            told(listening.getsockname()[1])
             async with await asyncio.start_server(self._serve, sock=listening, limit=HEAD) as server:
+                told(listening.getsockname()[1])
                 await server.serve_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -85,7 +85,11 @@ async def _run(options: argparse.Namespace) -> None:
     beside = [asyncio.create_task(_hear(warden))]
     if options.stop_port:
         door = PageDoor(warden.obey, lambda: warden.key)
-        beside.append(asyncio.create_task(door.listen(options.stop_host, options.stop_port, _tell_port)))
+        beside.append(
+            asyncio.create_task(
+                door.listen(options.stop_host, options.stop_port, _tell_port, before=options.stop_port_before)
+            )
+        )
     try:
         await warden.run()
     finally:
@@ -104,6 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--action", choices=("stop", "freeze"), default="stop")
     parser.add_argument("--stop-host", default="127.0.0.1")
     parser.add_argument("--stop-port", type=int, default=0, help="where pages are heard; 0: nowhere, -1: any")
+    parser.add_argument("--stop-port-before", type=int, default=0, help="of any, rather this one: pages know it")
     options = parser.parse_args(arguments)
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)-7s warden: %(message)s")
     _go_first()

@@ -11,7 +11,7 @@ import { morph } from "./live/morph.js";
 import { Poll } from "./live/poll.js";
 import { reapply, startStop } from "./live/stop.js";
 import { Tally } from "./live/tally.js";
-import { outdated, reloadUnseen } from "./live/version.js";
+import { doorAt, outdated, reloadUnseen } from "./live/version.js";
 import { Wall } from "./live/wall.js";
 import { Watched } from "./live/watched.js";
 
@@ -53,6 +53,7 @@ const frames = {
     const strip = document.getElementById("strip");
     const before = strip.textContent;
     reapply(morph(strip, html));
+    doorAt(strip.dataset.stopPort);
     refresh();
     cue(strip);
     if (strip.textContent !== before) follow();

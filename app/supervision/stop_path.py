@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandbox_runner.driver import Driver, SandboxError
@@ -27,6 +27,7 @@ class StopPath:
     ms: float = 0.0
     warden: bool = False  #: the proof went through a warden too
     problem: str = "not proven yet"  #: why the newest one failed, "" when it did not
+    port: int = 0  #: where the warden hears pages; 0: nowhere
 
     def proven(self, now: float) -> bool:
         return now - self.proven_at <= STALE
@@ -51,11 +52,12 @@ class StopProof:
         begun = time.monotonic()
         problem = " · ".join(said for said in await asyncio.gather(self._own(), self._wardens()) if said)
         ms = round((time.monotonic() - begun) * 1000, 1)
+        last, port = self.status, 0 if self._warden is None else self._warden.door.port
         if problem:
-            last = self.status
-            self.status = StopPath(proven_at=last.proven_at, ms=last.ms, warden=last.warden, problem=problem)
+            self.status = replace(last, problem=problem, port=port)
         else:
-            self.status = StopPath(proven_at=time.time(), ms=ms, warden=self._warden is not None, problem="")
+            proven_at, warden = time.time(), self._warden is not None
+            self.status = StopPath(proven_at=proven_at, ms=ms, warden=warden, problem="", port=port)
         self._changed()
 
     async def _own(self) -> str:

@@ -11,7 +11,6 @@ import itertools
 import json
 import logging
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any
 
 from app.settings import Settings
 from app.supervision.data_folder import LOCK
+from app.supervision.kept_door import KeptDoor
 from sandbox_runner.driver import Sandbox
 from sandbox_runner.warden import sandbox_said
 
@@ -53,15 +53,13 @@ class Ordered:
 class WardenLink:
     """A warden stands beside the server from `run` to `close`."""
 
-    def __init__(self, command: Sequence[str], *, log_file: Path, leave: bool = False) -> None:
+    def __init__(self, command: Sequence[str], *, door: KeptDoor, log_file: Path, leave: bool = False) -> None:
         """`command` starts the warden. `leave`: sandboxes may outlive the server, and the warden with them."""
         self._command = command
         self._log = log_file
         self._leave = leave
-        #: What pages' leave to stop is signed with; the warden is told.
-        self.key = secrets.token_bytes(32)
-        #: Where the warden hears pages; 0: nowhere.
-        self.stop_port = 0
+        #: Where the warden hears pages, and what their leave to stop is signed with; the warden is told.
+        self.door = door
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
@@ -125,7 +123,7 @@ class WardenLink:
         except OSError as error:
             return f"could not be started: {error}"
         self._heard_at, self._told = time.monotonic(), set()
-        self._say({"do": "key", "key": self.key.hex()})
+        self._say({"do": "key", "key": self.door.key.hex()})
         hearing = asyncio.create_task(self._hear(process, on_order), name="warden: hear")
         try:
             while not hearing.done():
@@ -143,8 +141,7 @@ class WardenLink:
         # Nor with our stderr: whoever reads that would wait for the warden's end.
         with self._log.open("ab") as words:
             process = subprocess.Popen(
-                # A new warden takes the port of the old one: pages know it.
-                [*self._command, *(("--stop-port", str(self.stop_port)) if self.stop_port else ())],
+                [*self._command, "--stop-port-before", str(self.door.port)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=words,
@@ -198,7 +195,7 @@ class WardenLink:
             if asked is not None and not asked.done():
                 asked.set_result(said)
         elif said["said"] == "door":
-            self.stop_port = int(said["port"])
+            self.door.moved(int(said["port"]))
         elif said["said"] == "order":
             on_order(
                 Ordered(
@@ -214,6 +211,11 @@ class WardenLink:
             )
 
 
+def wanted_stop_port(settings: Settings) -> int:
+    """-1: any."""
+    return 0 if settings.secure_cookies else settings.stop_port
+
+
 def warden_command(settings: Settings, instance: str) -> list[str]:
     """The warden of this data folder, in the interpreter that runs us."""
     return [
@@ -222,5 +224,5 @@ def warden_command(settings: Settings, instance: str) -> list[str]:
         *("--lock", str(settings.data.absolute() / LOCK)),
         *("--engine", settings.docker_host, "--grace", str(settings.grace_seconds)),
         *("--action", settings.warden_action, "--stop-host", settings.host),
-        *("--stop-port", str(0 if settings.secure_cookies else settings.stop_port)),
+        *("--stop-port", str(wanted_stop_port(settings))),
     ]

@@ -24,6 +24,7 @@ class StopPathView:
     proven: bool  #: not older than ten seconds
     warden: bool
     problem: str  #: why the newest proof failed
+    port: int  #: where the warden hears pages; 0: nowhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,30 @@
 // A page that is older than its server: offered a reload, and reloaded by itself only where nobody is looking.
 import { banner, textBanner } from "./chrome.js";
 
-let theirs = "";
+let old = false;
 
 /** @param version the server's, which is not this page's */
 export function outdated(version) {
-  theirs = version;
   const ours = document.body.dataset.version;
-  banner("version", textBanner(`The server was updated to version ${theirs}; this page is from ${ours}.`, { href: location.href, text: "Reload" }));
+  offer("version", `The server was updated to version ${version}; this page is from ${ours}.`);
+}
+
+/** @param port where the warden hears pages now; a page may ask only where its own policy lets it */
+export function doorAt(port) {
+  const { stopDoor } = document.body.dataset;
+  if (!port || (stopDoor && new URL(stopDoor).port === port)) return banner("door", null);
+  return offer("door", "STOP on this page has lost its second way, the warden's own port, which is another now. The first one works.");
+}
+
+function offer(key, text) {
+  old = true;
+  banner(key, textBanner(text, { href: location.href, text: "Reload" }));
   reloadUnseen();
 }
 
 /** Called when the page goes into the background, too. What someone has typed is kept: such a page waits. */
 export function reloadUnseen() {
-  if (theirs && document.hidden && !typed()) location.reload();
+  if (old && document.hidden && !typed()) location.reload();
 }
 
 function typed() {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -220,3 +221,59 @@ def test_pages_come_back_to_a_restarted_server_once_each_without_gap_or_double(
         assert_whole(page)
     assert answered == [1] * len(pages)
     first.context.close()
+
+
+def test_a_page_that_saw_a_restart_stops_through_the_new_servers_warden(browser: Browser, tmp_path: Path) -> None:
+    first = start_server(tmp_path, CRUCIBLE_GRACE_SECONDS="120")
+    page = own_page(browser, first)
+    headers = {"Authorization": f"Bearer {first.token}"}
+    with httpx.Client(base_url=f"{first.url}/api/v1", headers=headers, timeout=30) as client:
+        run = Api(client).start("chatter")
+    page.goto(f"/runs/{run}")
+    expect(page.locator("#L20")).to_be_attached()
+    door = page.locator("body").get_attribute("data-stop-door")
+    page.evaluate("window.here = 1")
+
+    first.process.kill()
+    first.process.wait(10)
+    expect(page.locator("#fresh")).to_have_attribute("data-state", re.compile("waiting|connecting"))
+    second = start_again(first)
+    try:
+        expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+        expect(page.locator("#stop-path")).to_contain_text("stop path OK")
+        port = (door or "").rsplit(":", 1)[1]
+        expect(page.locator("#strip")).to_have_attribute("data-stop-port", port)
+        expect(page.locator('[data-banner="door"]')).to_have_count(0)
+        before = shown_numbers(page)[-1]
+        expect(page.locator(f"#L{before + 10}")).to_be_attached()
+        second.process.send_signal(signal.SIGSTOP)
+        page.click(".stop-large")
+        expect(page.locator("#alarm")).to_contain_text(
+            "The warden, asked by its own port, ended 1 sandbox and proved that nothing is left."
+        )
+        assert second.containers() == [], "dead, while the server stands still"
+        assert page.evaluate("window.here") == 1
+    finally:
+        second.process.send_signal(signal.SIGCONT)
+        page.context.close()
+        end_server(second)
+
+
+def test_a_page_whose_second_way_to_stop_is_another_now_offers_to_load_again(browser: Browser, tmp_path: Path) -> None:
+    first = start_server(tmp_path)
+    page = own_page(browser, first)
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+    first.process.kill()
+    first.process.wait(10)
+    (tmp_path / "data" / "stop.door").unlink()
+    second = start_again(first)
+    try:
+        banner = page.locator('[data-banner="door"]')
+        expect(banner).to_contain_text("has lost its second way")
+        banner.locator("a").click()
+        expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+        expect(page.locator("#strip")).to_have_attribute("data-stop-port", re.compile(r"\d"))
+        expect(banner).to_have_count(0)
+    finally:
+        page.context.close()
+        end_server(second)

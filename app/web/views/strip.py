@@ -50,6 +50,7 @@ def stop_path_view(path: StopPath, *, now: float) -> StopPathView:
         proven=path.proven(now),
         warden=path.warden,
         problem=visible(path.problem),
+        port=path.port,
     )
 
 

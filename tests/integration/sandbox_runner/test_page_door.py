@@ -72,6 +72,32 @@ async def door() -> AsyncIterator[Door]:
         await listening
 
 
+async def test_the_port_of_before_is_taken_again_and_another_only_where_it_is_not_to_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ports: asyncio.Queue[int] = asyncio.Queue()
+
+    @contextlib.asynccontextmanager
+    async def listening(before: int) -> AsyncIterator[int]:
+        door = PageDoor(Door().obey, lambda: KEY)
+        task = asyncio.create_task(door.listen("127.0.0.1", -1, ports.put_nowait, before=before))
+        try:
+            async with asyncio.timeout(20):
+                yield await ports.get()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async with listening(0) as first:
+        pass
+    async with listening(first) as again:
+        assert again == first
+        monkeypatch.setattr(warden_http, "LET_GO", 0.0)
+        monkeypatch.setattr(warden_http, "AGAIN", 0.01)
+        async with listening(first) as other:
+            assert other != first, "somebody else has it"
+
+
 async def test_a_stop_with_a_token_of_the_server_is_carried_out_and_told_to_its_page_alone(door: Door) -> None:
     head, _, body = (await door.post(signed(KEY, LEAVE))).partition(b"\r\n\r\n")
 
