@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import shutil
+import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -229,6 +234,37 @@ async def test_it_ends_when_the_server_is_gone_and_nothing_is_left(open_gate: Op
         gate.warden.server_gone()
         await asyncio.wait_for(gate.running, 10)
         assert not (gate.folder / warden_socket.NAME).exists()
+
+
+@pytest.mark.parametrize("engine", ["gone", "silent"])
+def test_its_process_ends_with_its_folder_though_the_engine_is_gone_and_sandboxes_are_known(
+    tmp_path: Path, engine: str
+) -> None:
+    folder, address = tmp_path / "data", tmp_path / "engine.sock"
+    folder.mkdir()
+    sandbox = {"id": "a" * 64, "run": "1", "instance": INSTANCE, "role": "agent", "pid": 0}
+    with contextlib.ExitStack() as stack:
+        if engine == "silent":
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(address))
+            listening.listen()
+        arguments = ["--folder", str(folder), "--instance", INSTANCE, "--lock", str(folder / "server.lock")]
+        arguments += ["--engine", f"unix://{address}", "--grace", "0.5"]
+        command = [sys.executable, "-m", "sandbox_runner.warden_process", *arguments]
+        warden = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL))
+        stack.callback(warden.kill)
+        assert warden.stdin is not None
+        warden.stdin.write(
+            json.dumps({"do": "roster", "sandboxes": [sandbox], "evaluations": {"1": 1}}).encode() + b"\n"
+        )
+        warden.stdin.close()
+        end = time.monotonic() + 30
+        while not any(entry.path == "silence" for entry in warden_journal.read(folder)):
+            assert time.monotonic() < end, "it did not act on the silence"
+            time.sleep(0.05)
+        assert warden.poll() is None, "there is still something it may end"
+        shutil.rmtree(folder)
+        assert warden.wait(60) == 0
 
 
 async def test_a_newer_warden_takes_the_door_and_the_older_one_ends_without_a_kill(open_gate: OpenGate) -> None:
