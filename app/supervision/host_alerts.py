@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 from app.domain.alerts import Category, Finding, Severity
 from app.store import alerts
@@ -50,15 +51,7 @@ class HostAlerts:
     def wrong(self, finding: Finding, why: str) -> None:
         """`why` is quoted. Counted up while it is open."""
         self._well.discard(finding.rule)
-        told = Finding(
-            rule=finding.rule,
-            category=finding.category,
-            severity=finding.severity,
-            title=finding.title,
-            response=finding.response,
-            line=None,
-            quote=why[:300],
-        )
+        told = replace(finding, quote=why[:300])
         self._group.create_task(self._record(told), name=f"alert {finding.rule}")
 
     def well(self, finding: Finding) -> None:
