@@ -165,7 +165,6 @@ async def test_feeding_a_job_that_closed_its_stdin_or_ended_does_not_hang() -> N
         await relay.signal(1, signal.SIGKILL)
         heard = await _relayed(relay)
         await relay.feed(1, b"too late")
-    assert _bytes(heard) == b"closed\n"
     assert isinstance(heard[-1], JobEnded)
 
 
