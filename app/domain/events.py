@@ -189,6 +189,13 @@ class RunAdopted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunBegunAnew:
+    """A restarted server begins a run again from its start: nothing of its agent had run, and nothing is left of it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelayReconnected:
     resumed_at: int
 
@@ -250,6 +257,7 @@ Event = (
     | RunFroze
     | RunThawed
     | RunAdopted
+    | RunBegunAnew
     | RelayReconnected
     | OutputLost
     | OutputCounted

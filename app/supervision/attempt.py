@@ -72,7 +72,7 @@ class Attempt:
             self.live.runtime = await self.shop.runtimes.resolve(self.live.run.runtime)
             image = await self.images.ensure(self.live.id, family)
             await self._became_running()
-            setup_image = setup_image_of(self.shop.instance, self.live.id)
+            setup_image = setup_image_of(self.shop.instance, self.live)
             await self._set_up(family, agent, image, setup_image)
             await self._phase(Phase.AGENT)
             watch = Watch(honeytokens=await self._honeytokens())
@@ -91,7 +91,7 @@ class Attempt:
             async with self.shop.opened(self.live, sandbox, on_lines=self._on_lines(watch)) as box:
                 ending, collected = await self._agent_phase(box, family, agent, watch)
             await self.shop.end(self.live, sandbox)
-            await self._score(family, setup_image_of(self.shop.instance, self.live.id), collected)
+            await self._score(family, setup_image_of(self.shop.instance, self.live), collected)
         except (CrucibleError, SandboxError, SandboxEnded) as error:
             return Ending(outcome=Outcome.BROKEN, detail=_sentence(error))
         return ending
@@ -101,6 +101,8 @@ class Attempt:
         return load_family(suites / "families" / run.family), load_agent(suites, run.agent)
 
     async def _became_running(self) -> None:
+        if self.live.run.state is RunState.RUNNING:
+            return  # A server before this one had it running, and was gone before its agent began.
         moved = await runs.transition(self.shop.db, self.live.id, RunState.STARTING, RunState.RUNNING, at=time.time())
         if not moved:
             raise asyncio.CancelledError  # A stop was first; its lane says how the run ended.
@@ -136,11 +138,9 @@ class Attempt:
         await events.append(self.shop.db, self.live.id, planted, at=time.time())
 
     async def _honeytokens(self) -> tuple[Honeytoken, ...]:
-        """What was laid out for this run, as its record says."""
-        for recorded in await events.read(self.shop.db, self.live.id, limit=100_000):
-            if isinstance(recorded.event, HoneytokensPlanted):
-                return honeytokens.from_record(recorded.event.tokens)
-        return ()
+        """What was laid out for this run, as its record says; by its last setup, if there were several."""
+        planted = [event for event in await self._events() if isinstance(event, HoneytokensPlanted)]
+        return honeytokens.from_record(planted[-1].tokens) if planted else ()
 
     async def _run(self, box: OpenSandbox, job: Job, *, feed: bytes | None = None) -> JobOutcome:
         """An operation; its end is recorded, and judged by whoever reads its answer."""
@@ -378,9 +378,15 @@ class Attempt:
             self.found(finding)
 
 
-def setup_image_of(instance: str, run: int) -> str:
+def setup_image_of(instance: str, live: LiveRun) -> str:
     """The image a run's agent and scoring sandboxes start from; removed with the run. Other servers have runs 1 too."""
-    return f"crucible-run/{instance}:{run}"
+    return setup_images_of(instance, live)[-1]
+
+
+def setup_images_of(instance: str, live: LiveRun) -> list[str]:
+    """One for each try: an engine may end a commit long after the server that asked for it."""
+    later = [f"crucible-run/{instance}:{live.id}-{number}" for number in range(2, live.tries + 1)]
+    return [f"crucible-run/{instance}:{live.id}", *later]
 
 
 def _sentence(error: Exception) -> str:

@@ -71,6 +71,7 @@ class LiveRun:
 
     run: Run
     runtime: str = "runc"  #: the engine's name of what its sandboxes run on
+    tries: int = 1  #: this one included; more than one only where servers ended before its agent began
     attempt: asyncio.Task[Ending] | None = None
     sandboxes: dict[str, Sandbox] = field(default_factory=dict)  #: every one not yet proven gone
     agent_sandbox: Sandbox | None = None  #: the one a freeze acts on

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 
 from app.domain.errors import CrucibleError
-from app.domain.events import OutputLost
+from app.domain.events import OutputLost, RunBegunAnew
 from app.domain.runs import Outcome, RunState
 from app.store import events, runs
 from app.supervision.alerting import Alerting
-from app.supervision.attempt import Attempt, setup_image_of
+from app.supervision.attempt import Attempt, setup_images_of
 from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun
 from app.supervision.queue import Queue
@@ -75,6 +76,8 @@ class Owners:
         try:
             if adopt is None and not await self._begin(live):
                 return
+            if adopt is not None and adopt.anew:
+                adopt = await self._made_ready(live, adopt)
             ending = await self._play(live, adopt)
             if ending is None:
                 return
@@ -100,13 +103,25 @@ class Owners:
         self._queue.changed()  # Only now does the queue show the next one.
         return began
 
+    async def _made_ready(self, live: LiveRun, found: Found) -> Found:
+        """To be begun anew: never beside what is left of the try before, and not while the queue is held."""
+        await self._clean(live)
+        if live.stop is not None or live.abandoned:
+            return found
+        if self._queue.held:
+            return replace(found, anew="")
+        begun = RunBegunAnew(why=found.anew)
+        await until_recorded(lambda: events.append(self._shop.db, live.id, begun, at=time.time()))
+        live.tries += 1
+        return found
+
     async def _play(self, live: LiveRun, adopt: Found | None) -> Ending | None:
         """The attempt's ending, or the stop's. None when a shutdown leaves the run to its keeper."""
         self._shop.doorbell.ring(live.id)
         attempt = Attempt(
             shop=self._shop, images=self._images, live=live, found=lambda finding: self._alerting.found(live, finding)
         )
-        if live.stop is None:
+        if live.stop is None and not live.abandoned:
             story = attempt.from_the_start() if adopt is None else adopt.go_on(attempt)
             live.attempt = asyncio.create_task(story, name=f"run {live.id}: attempt")
             await asyncio.wait({live.attempt})
@@ -126,7 +141,7 @@ class Owners:
             return Ending(outcome=Outcome.BROKEN, detail=f"{type(error).__name__}: {error}")
 
     async def _clean(self, live: LiveRun) -> None:
-        """Prove that no sandbox is left; remove the run's image. Goes on until it is true."""
+        """Prove that no sandbox is left; remove the run's images. Goes on until it is true."""
         while live.sandboxes:
             sandbox = next(iter(live.sandboxes.values()))
             try:
@@ -134,10 +149,11 @@ class Owners:
             except (SandboxError, CrucibleError) as error:
                 log.error("run %d: %s", live.id, error)
                 await asyncio.sleep(1.0)
-        try:
-            await self._shop.driver.remove_image(setup_image_of(self._shop.instance, live.id))
-        except SandboxError as error:
-            log.warning("run %d: its image could not be removed: %s", live.id, error)
+        for image in setup_images_of(self._shop.instance, live):
+            try:
+                await self._shop.driver.remove_image(image)
+            except SandboxError as error:
+                log.warning("run %d: its image %s could not be removed: %s", live.id, image, error)
 
     async def _record_end(self, live: LiveRun, ending: Ending) -> None:
         if live.lost_bytes:

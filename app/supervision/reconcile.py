@@ -1,4 +1,5 @@
-"""What exists by label against what the records say: adopt what can go on, end the rest."""
+"""What exists by label against what the records say: adopt what can go on, begin anew what had hardly begun, end the
+rest."""
 
 from __future__ import annotations
 
@@ -6,10 +7,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.errors import CrucibleError
-from app.domain.events import RunAdopted, RunFroze
+from app.domain.events import RunAdopted, RunBegunAnew, RunFroze
 from app.domain.runs import LIVE_STATES, Outcome, Phase, Run, RunState
 from app.domain.stops import Receipt
 from app.store import events, output, runs, stops
@@ -28,18 +29,27 @@ log = logging.getLogger(__name__)
 
 #: Seconds between looks for containers nobody owns, and the age that spares one that is just being made.
 TURN, YOUNG = 30.0, 30.0
+#: Times a run is begun, all in all: a task that has servers die is not to go on doing so.
+MOST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A run that was live when the last server ended. With `agent` its agent still works; without, it is over."""
+    """A run that was live when the last server ended.
+
+    With `agent` its agent still works. With `anew` (why) it can be begun again, since nothing of its agent had run.
+    Else it is over; `over` is also the end of what cannot be begun after all.
+    """
 
     live: LiveRun
-    agent: Sandbox | None
-    over: Ending | None
+    agent: Sandbox | None = None
+    anew: str = ""
+    over: Ending | None = None
 
     def go_on(self, attempt: Attempt) -> Coroutine[None, None, Ending]:
-        return _over(self.over) if self.agent is None else attempt.from_the_agent(self.agent)
+        if self.agent is not None:
+            return attempt.from_the_agent(self.agent)
+        return attempt.from_the_start() if self.anew else _over(self.over)
 
 
 class Reconciler:
@@ -112,11 +122,13 @@ class Reconciler:
     async def _found(self, run: Run, sandboxes: list[Sandbox]) -> Found:
         live = LiveRun(run=run)
         live.sandboxes.update({sandbox.id: sandbox for sandbox in sandboxes})
+        told = await events.read(self._shop.db, run.id, limit=100_000)
+        live.tries += sum(isinstance(each.event, RunBegunAnew) for each in told)
         asked = [receipt for receipt in await stops.of_run(self._shop.db, run.id) if receipt.changed]
         if not asked and (entry := self._ended_meanwhile(run)) is not None:
             asked = [await self._recorded(live, entry)]
         if asked:  # A stop that was received is carried out, whoever was killed in between.
-            return Found(live=live, agent=None, over=stopped(asked[0].kind, asked[0].reason))
+            return Found(live=live, over=stopped(asked[0].kind, asked[0].reason))
         agent = next((each for each in sandboxes if each.role == Role.AGENT.value), None)
         at_work = run.phase is Phase.AGENT and run.state in {RunState.RUNNING, RunState.FROZEN}
         if at_work and agent is not None and await self._alive(agent):
@@ -124,16 +136,21 @@ class Reconciler:
                 await self._attest(live, agent)
             except NotAttested as error:
                 await self._shop.refused(live, agent.role, error)
-                return Found(live=live, agent=None, over=Ending(outcome=Outcome.BROKEN, detail=str(error)))
+                return Found(live=live, over=Ending(outcome=Outcome.BROKEN, detail=str(error)))
             except SandboxGone:
-                return Found(live=live, agent=None, over=_what_happened(run, agent, started_anew=self._started_anew))
+                return Found(live=live, over=_what_happened(run, agent, started_anew=self._started_anew))
             live.agent_sandbox = agent
             await self._as_it_stands(live, agent)
             where = await output.position(self._shop.db, run.id, agent.id)
             adopted = RunAdopted(sandbox=agent.id, resumed_at=where.offset)
             await events.append(self._shop.db, run.id, adopted, at=time.time())
-            return Found(live=live, agent=agent, over=None)
-        return Found(live=live, agent=None, over=_what_happened(run, agent, started_anew=self._started_anew))
+            return Found(live=live, agent=agent)
+        over = _what_happened(run, agent, started_anew=self._started_anew)
+        if agent is None and _before_its_agent(run):
+            if live.tries < MOST_TRIES:
+                return Found(live=live, anew=_interrupted(run, started_anew=self._started_anew), over=over)
+            over = replace(over, detail=f"{over.detail}; it was begun {live.tries} times")
+        return Found(live=live, over=over)
 
     async def _as_it_stands(self, live: LiveRun, agent: Sandbox) -> None:
         """What is frozen stays so until a person decides; the record, which may lack the last press, is made true."""
@@ -165,7 +182,7 @@ class Reconciler:
         facts = live.run.sandbox
         live.runtime = facts.runtime if facts is not None else live.runtime
         deadline = facts.deadline if facts is not None else None
-        image = setup_image_of(self._shop.instance, live.id)
+        image = setup_image_of(self._shop.instance, live)
         spec = self._shop.spec(live, Role.AGENT, image, deadline=deadline)
         while True:
             try:
@@ -203,9 +220,19 @@ def _what_happened(run: Run, agent: Sandbox | None, *, started_anew: bool) -> En
     if run.phase is Phase.AGENT:
         kept = "its sandbox had ended" if agent is not None else "its sandbox was gone"
         return Ending(outcome=Outcome.LOST, detail=f"the server was away for longer than the grace; {kept}")
+    return Ending(outcome=Outcome.BROKEN, detail=f"{_interrupted(run, started_anew=started_anew)}; run it again")
+
+
+def _interrupted(run: Run, *, started_anew: bool) -> str:
     phase = run.phase.value if run.phase is not None else "start"
     what = "the machine was started anew" if started_anew else "the server ended"
-    return Ending(outcome=Outcome.BROKEN, detail=f"{what} during its {phase}; run it again")
+    return f"{what} during its {phase}"
+
+
+def _before_its_agent(run: Run) -> bool:
+    """Whether nothing of its agent can have run, as the record says: that is written before the agent's sandbox is."""
+    at_work = run.state in {RunState.STARTING, RunState.RUNNING}
+    return at_work and run.phase in {None, Phase.BUILD, Phase.SETUP}
 
 
 async def _over(ending: Ending | None) -> Ending:

@@ -85,6 +85,24 @@ description: An agent that prints without a pause.
 tasks:
   - {task: talker/talk, agent: flooder, limits: {memory_bytes: 128m, disk_bytes: 16m, output_bytes: 128m}}
 """
+#: Says so while it is set up, and takes a while for it.
+SLOW = (
+    FAMILY
+    + """
+    @staticmethod
+    def start(t):
+        import time
+        print("setting up", flush=True)
+        time.sleep(8)
+"""
+)
+SLOW_SUITE = """\
+title: Slow
+description: A task that is long in its setup.
+tasks:
+  - {task: slow/talk, agent: quick, limits: {memory_bytes: 128m, disk_bytes: 16m}}
+"""
+QUICK = 'open("/home/agent/submission.txt", "w").write("done")\n'
 LINK = re.compile(r"/welcome/\S+")
 
 
@@ -104,6 +122,9 @@ class Servers:
             "talk.yaml": SUITE,
             "agents/flooder/main.py": FLOOD,
             "flood.yaml": FLOOD_SUITE,
+            "families/slow/slow.py": SLOW,
+            "agents/quick/main.py": QUICK,
+            "slow.yaml": SLOW_SUITE,
         }.items():
             (self.suites / path).parent.mkdir(parents=True, exist_ok=True)
             (self.suites / path).write_text(text)
@@ -176,6 +197,13 @@ class Servers:
         host = ["--host", self.engine] if self.engine else []
         argv = ["docker", *host, "ps", "--quiet", "--filter", f"label=crucible.instance={instance}"]
         argv += [] if alive else ["--all"]
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout.split()
+
+    def images(self) -> list[str]:
+        """Those of its runs."""
+        instance = (self.data / "instance").read_text().strip()
+        host = ["--host", self.engine] if self.engine else []
+        argv = ["docker", *host, "images", "--quiet", f"crucible-run/{instance}"]
         return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout.split()
 
     def runs_with_a_container(self) -> set[str]:
@@ -256,6 +284,29 @@ def test_what_is_downloaded_is_what_was_printed_though_the_server_was_killed_thr
         for piece in file.iter_bytes():
             digest.update(piece)
     assert digest.hexdigest() == servers.ask("GET", f"/runs/{run['id']}").json()["submission"]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("servers", [LONG_GRACE], indirect=True)
+def test_a_run_whose_setup_a_server_did_not_survive_is_begun_anew_and_comes_to_its_own_end(servers: Servers) -> None:
+    servers.ask("POST", "/evaluations", json={"suite": "slow"})
+    servers.until(lambda: any(run["lines"] for run in servers.runs()), "it is being set up")
+    (before,) = servers.containers(alive=True)
+    servers.kill()
+    servers.start()
+    servers.until(lambda: before not in servers.containers(alive=False), "what is left of it is gone")
+    servers.until(lambda: servers.runs()[0]["state"] == "ended", "it ends")
+
+    (run,) = servers.runs()
+    assert run["outcome"] == "succeeded", run["detail"]
+    assert run["score"]["value"] == 1.0
+    told = servers.ask("GET", f"/runs/{run['id']}/events").json()["events"]
+    kinds = [each["kind"] for each in told]
+    begun = kinds.index("RunBegunAnew")
+    assert told[begun]["facts"] == {"why": "the server ended during its setup"}
+    assert "SandboxRemoved" in kinds[:begun]
+    assert servers.containers(alive=False) == []
+    assert servers.images() == []
 
 
 def adoptions(servers: Servers, run: dict[str, Any]) -> int:

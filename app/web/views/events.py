@@ -74,6 +74,8 @@ def _sentence(event: Event) -> tuple[str, str]:
             return _stop_sentence(event)
         case e.RunAdopted():
             return f"Taken over after a restart at byte {number_text(event.resumed_at)}", "calm"
+        case e.RunBegunAnew():
+            return f"Begun anew, nothing of its agent had run: {event.why}", "warn"
         case e.RelayReconnected():
             return f"Output resumed at byte {number_text(event.resumed_at)}", "calm"
         case e.OutputLost():

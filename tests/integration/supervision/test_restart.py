@@ -12,16 +12,25 @@ from typing import Any
 
 import pytest
 
-from app.domain.events import LimitReached, PhaseEntered, RunAdopted
+from app.domain.events import (
+    HoneytokensPlanted,
+    LimitReached,
+    PhaseEntered,
+    RunAdopted,
+    RunBegunAnew,
+    SandboxRemoved,
+    SandboxStarted,
+)
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import audit, events, evidence, output, runs, stops
+from app.supervision.reconcile import MOST_TRIES
 from sandbox_runner.driver import ASKED, Stream
 from sandbox_runner.fake_driver import FakeEngine
-from sandbox_runner.fake_script import FakeJob
+from sandbox_runner.fake_script import FakeJob, FakeKnobs
 from sandbox_runner.stop_file import StopFile
 from sandbox_runner.warden import Order, Warden, sandbox_said
-from tests.integration.supervision.conftest import RESULTS, House, OpenHouse, knobs
+from tests.integration.supervision.conftest import House, OpenHouse, knobs
 from tests.integration.supervision.test_limits import submission
 
 TICKS = tuple((0.02, Stream.STDOUT, b"tick %d\n" % number) for number in range(100))
@@ -88,23 +97,126 @@ async def test_an_agent_left_alone_for_longer_than_the_grace_ends_itself_and_the
         assert await second.driver.list_owned() == []
 
 
-async def test_a_run_in_its_setup_when_the_server_ended_is_broken_and_nothing_of_it_is_left(
-    open_house: OpenHouse, engine: FakeEngine
+def hanging(job: str) -> FakeKnobs:
+    return knobs(jobs={job: FakeJob(run_for=math.inf)})
+
+
+@pytest.mark.parametrize(("job", "phase"), [("install", "build"), ("setup", "setup")])
+async def test_a_run_whose_agent_had_not_begun_when_the_server_ended_is_begun_anew_once_nothing_is_left_of_it(
+    open_house: OpenHouse, engine: FakeEngine, job: str, phase: str
 ) -> None:
-    hanging = knobs(results=RESULTS, jobs={"setup": FakeJob(run_for=math.inf)})
-    async with open_house(hanging, engine=engine, leave_running=True) as first:
+    async with open_house(hanging(job), engine=engine, leave_running=True) as first:
         (run,) = await first.submit()
-        await first.until_true(lambda: _asked(engine, "setup"))
+        await first.until_true(lambda: _asked(engine, job))
+    (left,) = [box.handle.id for box in engine.sandboxes.values() if box.alive]
+    late = f"crucible-run/test:{run.id}"
+    engine.images.add(late)  # As by an engine that ends a commit when nobody waits for it any more.
     async with open_house(knobs(), engine=engine) as second:
         ended = await second.until_ended(run.id)
 
+        assert (ended.outcome, ended.detail) == (Outcome.SUCCEEDED, "the agent ended by itself")
+        told = [each.event for each in await events.read(second.db, run.id)]
+        (begun,) = [event for event in told if isinstance(event, RunBegunAnew)]
+        assert begun.why == f"the server ended during its {phase}"
+        (removed,) = [event for event in told if isinstance(event, SandboxRemoved) and event.sandbox == left]
+        started = [told.index(event) for event in told if isinstance(event, SandboxStarted)]
+        (was,) = [place for place in started if told[place].sandbox == left]  # type: ignore[union-attr]
+        assert was < told.index(removed) < told.index(begun) < min(place for place in started if place > was)
+        assert await second.driver.list_owned() == []
+        assert not [image for image in engine.images if image.startswith("crucible-run/")]
+
+
+async def test_what_an_engine_commits_late_is_not_what_the_agent_starts_from(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(hanging("setup"), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until_true(lambda: _asked(engine, "setup"))
+    async with open_house(knobs(lines=TICKS), engine=engine, leave_running=True) as second:
+        await second.until(run.id, lambda found: found.lines >= 5)
+        engine.images.add(f"crucible-run/test:{run.id}")
+        (box,) = [box for box in engine.sandboxes.values() if box.alive]
+        assert box.spec.image == f"crucible-run/test:{run.id}-2"
+    async with open_house(knobs(lines=TICKS), engine=engine) as third:
+        ended = await third.until_ended(run.id)
+
+        assert (ended.outcome, ended.lines) == (Outcome.SUCCEEDED, 100), "adopted, and scored from the same image"
+        assert ended.score is not None
+        assert ended.score.value == 1.0
+        assert not [image for image in engine.images if image.startswith("crucible-run/")]
+
+
+async def test_a_run_that_servers_do_not_survive_is_not_begun_for_ever(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    for times in range(1, MOST_TRIES + 1):
+        async with open_house(hanging("setup"), engine=engine, leave_running=True) as house:
+            (run,) = await runs.select(house.db) or await house.submit()
+            await house.until_true(lambda times=times: _asked(engine, "setup", times))  # type: ignore[misc]
+            assert len([box for box in engine.sandboxes.values() if box.alive]) == 1
+    async with open_house(knobs(), engine=engine) as last:
+        ended = await last.until_ended(run.id)
+
         assert ended.outcome is Outcome.BROKEN
-        assert "during its setup" in ended.detail
+        assert ended.detail == "the server ended during its setup; run it again; it was begun 3 times"
+        assert await last.driver.list_owned() == []
+
+
+async def test_while_the_queue_is_held_nothing_is_begun_anew(open_house: OpenHouse, engine: FakeEngine) -> None:
+    async with open_house(hanging("setup"), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until_true(lambda: _asked(engine, "setup"))
+    StopFile(first.settings.data).set(actor="ada", text="stop")
+    async with open_house(knobs(), engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert (ended.outcome, ended.detail) == (Outcome.BROKEN, "the server ended during its setup; run it again")
+        assert not [each for each in await events.read(second.db, run.id) if isinstance(each.event, RunBegunAnew)]
         assert await second.driver.list_owned() == []
 
 
-async def _asked(engine: FakeEngine, name: str) -> bool:
-    return any(job.name == name for _, job in engine.ran)
+async def test_a_stop_that_comes_before_a_run_is_begun_anew_begins_nothing(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    stuck = knobs(jobs={"setup": FakeJob(run_for=math.inf)}, ignore_remove=8)
+    async with open_house(stuck, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until_true(lambda: _asked(engine, "setup"))
+    async with open_house(knobs(), engine=engine) as second:
+        await second.until_true(lambda: _taken(second, run.id))  # Its sandbox will not go for a while.
+        receipt = await second.supervisor.stop(run.id, kind=StopKind.STOP, reason=OPERATOR, wait=True)
+        ended = await second.until_ended(run.id)
+
+        assert receipt.changed
+        assert ended.outcome is Outcome.STOPPED
+        assert len([job for _, job in engine.ran if job.name == "setup"]) == 1
+        assert await second.driver.list_owned() == []
+
+
+async def _taken(house: House, run: int) -> bool:
+    """Whether a sandbox that an earlier server left is being ended."""
+    return not any(box.alive for box in house.driver.engine.sandboxes.values() if box.handle.run == str(run))
+
+
+async def test_the_honeytokens_of_a_run_begun_anew_are_those_of_its_last_setup(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(hanging("setup"), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until_true(lambda: _asked(engine, "setup"))
+        planted = HoneytokensPlanted(tokens={"env STALE": "of a setup that is gone"})
+        await events.append(first.db, run.id, planted, at=time.time())
+    async with open_house(knobs(), engine=engine) as second:
+        assert (await second.until_ended(run.id)).outcome is Outcome.SUCCEEDED
+        (agent,) = [job for _, job in engine.ran if job.name == "agent"]
+        told = [each.event for each in await events.read(second.db, run.id)]
+        fresh = [event for event in told if isinstance(event, HoneytokensPlanted)][-1]
+        assert "STALE" not in agent.env
+        assert fresh.tokens["env VAULT_TOKEN"] == agent.env["VAULT_TOKEN"]
+
+
+async def _asked(engine: FakeEngine, name: str, times: int = 1) -> bool:
+    return len([job for _, job in engine.ran if job.name == name]) >= times
 
 
 async def test_a_frozen_run_stays_frozen_over_a_restart_and_can_be_thawed_and_stopped(
@@ -261,10 +373,10 @@ async def test_a_freeze_or_a_thaw_the_server_could_not_record_leaves_no_wrong_re
 async def test_a_stop_that_comes_while_an_end_is_being_recorded_does_not_claim_it(
     open_house: OpenHouse, engine: FakeEngine
 ) -> None:
-    stuck = knobs(jobs={"setup": FakeJob(run_for=math.inf)}, ignore_remove=8)
+    stuck = knobs(jobs={"score": FakeJob(run_for=math.inf)}, lines=(), ignore_remove=8)
     async with open_house(stuck, engine=engine, leave_running=True) as first:
         (run,) = await first.submit()
-        await first.until_true(lambda: _asked(engine, "setup"))
+        await first.until_true(lambda: _asked(engine, "score"))
     async with open_house(stuck, engine=engine) as second:
         await asyncio.sleep(0.3)  # It is being cleaned away: its sandbox will not go for a while.
         receipt = await second.supervisor.stop(run.id, kind=StopKind.STOP, reason=OPERATOR)
