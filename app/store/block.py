@@ -28,6 +28,7 @@ WIDE_TIMES, WIDE_LENGTHS, LENGTHS = 1, 2, 4
 OVERHEAD = 15
 
 _LEVELS = {level.value: level for level in Level}
+_KNOWN = bytes(_LEVELS)
 _I32 = range(-(2**31), 2**31)
 
 
@@ -107,7 +108,7 @@ def unpack(data: bytes) -> Block:
         raise CorruptChunk("a block is cut short")
     if version == 1:
         levels = guess(text)[0]
-    elif levels and max(levels) not in _LEVELS:
+    elif levels.translate(None, _KNOWN):
         raise CorruptChunk("a block has a level that is none")
     return Block(count=count, flags=flags, levels=levels, deltas=deltas, text=text, exact=exact)
 

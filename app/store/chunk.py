@@ -6,6 +6,7 @@ The CRC is of the block before compression: it proves the storage and the codec 
 from __future__ import annotations
 
 import enum
+import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ FAST, SMALL = 1, 9
 
 #: Blocks below this many bytes are not worth a compressor.
 _TINY = 256
+
+
+_of_thread = threading.local()
 
 
 class Codec(enum.IntEnum):
@@ -126,9 +130,19 @@ def _unpacked(chunk: Chunk) -> bytes:
             return chunk.data
         if not 0 <= zstandard.frame_content_size(chunk.data) <= most:
             raise CorruptChunk("a stored chunk claims an impossible size")
-        return zstandard.ZstdDecompressor().decompress(chunk.data)
+        return _decompressor().decompress(chunk.data)
     except zstandard.ZstdError as error:
+        # A damaged frame may have made it large.
+        _of_thread.decompressor = None
         raise CorruptChunk(f"a stored chunk cannot be decompressed: {error}") from None
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """The thread's own: making one costs a third of what unpacking a live chunk does."""
+    mine = getattr(_of_thread, "decompressor", None)
+    if mine is None:
+        mine = _of_thread.decompressor = zstandard.ZstdDecompressor()
+    return mine
 
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -62,11 +62,13 @@ class Finder:
         self._query = query
         self._streams = bytes(not query.streams or flag >> 1 in query.streams for flag in range(256))
         self._levels = bytes(not query.levels or level in query.levels for level in range(256))
-        self._needle = b"" if query.regex or not query.case else query.pattern.encode()
+        # Without case, letters beyond ASCII have others that mean the same: the expression knows them.
+        plain = not query.regex and (query.case or query.pattern.isascii())
+        self._needle = (query.pattern if query.case else query.pattern.lower()).encode() if plain else b""
         self._line_by_line = query.regex and bool(_NEEDS_ONE_LINE.search(query.pattern))
-        self._expression = None if self._needle or not query.pattern else _compiled(query)
-        self._runs = None if self._line_by_line or self._expression is None else _compiled_runs(query)
-        self._dense = False
+        self._expression = _compiled(query)
+        self._runs = None if self._line_by_line or not query.pattern else _compiled_runs(query)
+        self._share = 0.0  # of the lines of the last block that were wanted
 
     def skips(self, levels: Mapping[Level, int] | None, lines: int) -> bool:
         """Whether a chunk of that many lines, of these levels, can hold nothing that is wanted."""
@@ -116,23 +118,34 @@ class Finder:
 
     def _first(self, text: bytes, place: int) -> tuple[int, int]:
         """The first match from `place` on; (-1, -1) without."""
-        if self._expression is None:
-            start = text.find(self._needle, place)
-            return (start, start + len(self._needle)) if start >= 0 else (-1, -1)
         ((start, end),) = self._expression.Match(_UNANCHORED, text, place, len(text))
         return start, end
 
     def _holding(self, block: Block) -> list[int]:
         """The indices of the lines that hold the pattern."""
         text = without_colours(block.text)
-        if self._expression is None:
-            return _each_line(text, self._first)
-        text = _valid(text)
-        if self._line_by_line:
-            return [index for index, line in enumerate(text.split(b"\n")) if self._first(line, 0)[0] >= 0]
-        found = _run_by_run(text, self._runs) if self._dense and self._runs else _each_line(text, self._first)
-        self._dense = len(found) > block.count // 2
+        plain = self._needle and (self._query.case or text.isascii())
+        if not plain:
+            text = _valid(text)
+            if self._line_by_line:
+                return [index for index, line in enumerate(text.split(b"\n")) if self._start(line, 0) >= 0]
+        # Most blocks hold none, and the expression sees that without the interpreter, which other threads need. Where
+        # there are many, others are faster from one to the next.
+        if plain and self._share > 1 / 16:
+            found = self._with_needle(text)
+        elif not plain and self._runs and self._share > 1 / 2:
+            found = _run_by_run(text, self._runs)
+        else:
+            found = _each_line(text, self._start)
+        self._share = len(found) / block.count
         return found
+
+    def _start(self, text: bytes, place: int) -> int:
+        return self._first(text, place)[0]
+
+    def _with_needle(self, text: bytes) -> list[int]:
+        text = text if self._query.case else text.lower()
+        return _each_line(text, lambda text, place: text.find(self._needle, place))
 
 
 _UNANCHORED = re2._Anchor.UNANCHORED
@@ -155,11 +168,12 @@ def _valid(text: bytes) -> bytes:
     return text
 
 
-def _each_line(text: bytes, first: Any) -> list[int]:
+def _each_line(text: bytes, first: Callable[[bytes, int], int]) -> list[int]:
+    """`first` answers where the first match begins from a place on, or -1."""
     found: list[int] = []
     place = line = counted = 0
     while True:
-        start, _ = first(text, place)
+        start = first(text, place)
         if start < 0:
             return found
         line += text.count(b"\n", counted, start)

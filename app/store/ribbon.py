@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -59,8 +59,11 @@ async def ribbon(db: Database, run: int, query: Query | None = None, *, buckets:
     ends = [bucket.last for bucket in found]
     # All its hits are needed, but never at once.
     async for part in search(db, run, query, before=ends[-1] + 1, limit=ends[-1]):
-        for number in part.hits:
-            hits[bisect_left(ends, number)] += 1
+        index, counted = bisect_left(ends, part.first), 0
+        while counted < part.found:
+            until = bisect_right(part.hits, ends[index])
+            hits[index] += until - counted
+            index, counted = index + 1, until
     return [replace(bucket, hits=count) for bucket, count in zip(found, hits, strict=True)]
 
 

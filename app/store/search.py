@@ -24,6 +24,9 @@ SHARED_CHUNKS = 8
 #: Hits per chunk above which it is not: numbering them needs the interpreter, and two would keep the others from it.
 DENSE = 16
 
+#: The second thread. One is enough: all searches together are one at work, in turns.
+_SECOND = ThreadPoolExecutor(1, thread_name_prefix="search")
+
 #: Hits that are listed by number unless asked otherwise; all are counted.
 MOST_HITS = 10_000
 
@@ -147,10 +150,9 @@ def _scanner(query: Query) -> Any:
             numbers, lost = _scanned(mine, rows, first, last)
         else:
             half = len(rows) // 2
-            with ThreadPoolExecutor(1, thread_name_prefix="search") as second:
-                later = second.submit(_scanned, other, rows[half:], first, last)
-                numbers, lost = _scanned(mine, rows[:half], first, last)
-                more, gone = later.result()
+            later = _SECOND.submit(_scanned, other, rows[half:], first, last)
+            numbers, lost = _scanned(mine, rows[:half], first, last)
+            more, gone = later.result()
             numbers, lost = numbers + more, lost + gone
         dense = len(numbers) > DENSE * len(rows)
         return numbers, lost

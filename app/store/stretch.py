@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, Select, bindparam, func, select
 
 from app.domain.errors import NotFound
 from app.store import tables
@@ -66,8 +66,8 @@ async def step(db: Database, stretch: Stretch, work: Work[T]) -> Step[T]:
         begun = time.perf_counter()
         made = await asyncio.to_thread(work, rows, first, last)
         took = time.perf_counter() - begun
-    # Grown or shrunk towards the aim, by the half at most.
-    size = stretch.size * min(2.0, max(0.5, STEP_SECONDS / max(took, 1e-4)))
+    # Grown or shrunk towards the aim, to four times as much or a fourth at most.
+    size = stretch.size * min(4.0, max(0.25, STEP_SECONDS / max(took, 1e-4)))
     rest = replace(stretch, size=int(min(max(size, FIRST_STEP / 4), LARGEST_STEP)))
     if stretch.newest_first:
         rest = replace(rest, before=first if rows else before)
@@ -80,32 +80,35 @@ async def step(db: Database, stretch: Stretch, work: Work[T]) -> Step[T]:
 
 async def _rows(db: Database, stretch: Stretch) -> tuple[int, Sequence[Row[Any]]]:
     """How many lines the run has, and the next rows."""
-    table = tables.output_chunks
-    of_run = table.c.run == stretch.run
+    of_run = {"of_run": stretch.run}
     async with db.reading() as connection:
-        total = await connection.scalar(select(tables.progress.c.lines).where(tables.progress.c.run == stretch.run))
+        total = await connection.scalar(_TOTAL, of_run)
         if total is None:
             raise NotFound(f"there is no run {stretch.run}")
         before = total + 1 if stretch.before is None else min(stretch.before, total + 1)
-        # The chunk in which the stretch ends: the key is the last line, so both ends are found along it.
-        end = select(func.min(table.c.last_line)).where(of_run, table.c.last_line >= before - 1).scalar_subquery()
-        here = (of_run, table.c.last_line > stretch.after, table.c.last_line <= end)
-        order = table.c.last_line.desc() if stretch.newest_first else table.c.last_line
-        outline = select(table.c.last_line, table.c.raw_bytes).where(*here).order_by(order).limit(_MOST_CHUNKS)
-        found = (await connection.execute(outline)).all() if before - 1 > stretch.after else []
-        if not found:
+        if before - 1 <= stretch.after:
             return total, []
-        last = _far_enough(found, stretch.size)
-        wanted = table.c.last_line.between(min(last, found[0].last_line), max(last, found[0].last_line))
-        query = select(table).where(of_run, wanted).order_by(table.c.last_line)
-        return total, (await connection.execute(query)).all()
+        bounds = {"after": stretch.after, "end": before - 1, "size": stretch.size}
+        return total, (await connection.execute(_NEXT[stretch.newest_first], of_run | bounds)).all()
 
 
-def _far_enough(outline: Sequence[Any], size: int) -> int:
-    """The key of the chunk with which `size` raw bytes are reached."""
-    total = 0
-    for row in outline:
-        total += row.raw_bytes
-        if total >= size:
-            return int(row.last_line)
-    return int(outline[-1].last_line)
+def _next(*, newest_first: bool) -> Select[Any]:
+    """The chunks `size` raw bytes into the lines from `after` + 1 to `end`, at one side of them; at least one."""
+    table = tables.output_chunks
+    of_run = table.c.run == bindparam("of_run")
+    # The chunk in which the stretch ends: the key is the last line, so both ends are found along it.
+    end = select(func.min(table.c.last_line)).where(of_run, table.c.last_line >= bindparam("end")).scalar_subquery()
+    here = (of_run, table.c.last_line > bindparam("after"), table.c.last_line <= end)
+    order = table.c.last_line.desc() if newest_first else table.c.last_line
+    outline = select(table.c.last_line, table.c.raw_bytes).where(*here).order_by(order).limit(_MOST_CHUNKS).subquery()
+    along = outline.c.last_line.desc() if newest_first else outline.c.last_line
+    # What the chunks before it have: counted there, where it keeps nobody from the interpreter.
+    reached = func.sum(outline.c.raw_bytes).over(order_by=along, rows=(None, 0)) - outline.c.raw_bytes
+    counted = select(outline.c.last_line, reached.label("reached")).subquery()
+    few = select(counted.c.last_line).where(counted.c.reached < bindparam("size"))
+    return select(table).where(of_run, table.c.last_line.in_(few)).order_by(table.c.last_line)
+
+
+# Made once: to make one anew takes longer than to execute it.
+_TOTAL = select(tables.progress.c.lines).where(tables.progress.c.run == bindparam("of_run"))
+_NEXT = {newest_first: _next(newest_first=newest_first) for newest_first in (False, True)}

@@ -171,6 +171,16 @@ def test_colours_do_not_hide_a_word_and_are_not_found() -> None:
     assert found(Query(pattern="[31m"), line) == []
 
 
+def test_letters_that_differ_in_case_alone_are_found_however_many_lines_hold_them() -> None:
+    lines = block("\u212aelvin".encode(), b"KELVIN", b"kelvi", b"kelvin", b"x")
+    finder = Finder(Query(pattern="kelvin"))
+
+    assert list(finder.find(lines)) == [0, 1, 3]
+    # The second time the finder expects many.
+    assert list(finder.find(lines)) == [0, 1, 3]
+    assert list(finder.find(block(b"x", b"keLVin"))) == [1]
+
+
 def test_bytes_that_are_no_text_do_not_hide_what_stands_beside_them() -> None:
     assert found(Query(pattern="rm.*-rf", regex=True), b"rm \xff\xfe -rf", b"rm\xff", b"-rf") == [0]
 
