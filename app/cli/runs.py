@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.client import Json, open_client
+from app.domain.scores import ScoreStatus
 from app.settings import Settings
 from app.web.text import visible
 
@@ -90,4 +91,4 @@ def took(run: Json) -> str:
 def score_text(score: Json | None) -> str:
     if score is None:
         return "-"
-    return f"{score['value']:g}" if score["status"] == "scored" else str(score["status"]).replace("_", " ")
+    return f"{score['value']:g}" if score["status"] == "scored" else ScoreStatus(score["status"]).words

@@ -44,7 +44,8 @@ def serve(
     changes = {"host": host, "port": port, "data": data}
     settings = dataclasses.replace(settings, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for library in ("httpx", "alembic"):  # each request and each step of a new database are nobody's news
+        logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(_not_a_stream_cut_by_shutdown)
     stop_all_on_signal(settings.data)
     allow_many_connections()

@@ -79,30 +79,39 @@ def _by_warden(settings: Settings, what: str, number: int, reason: str) -> bool 
         proof = each.get("error") or f"dead after {each['dead_ms']:.0f} ms, gone after {each['gone_ms']:.0f} ms"
         click.echo(f"run {each['run']}: {each['role']} {each['id'][:12]} {proof}")
     if not answer.get("ended"):
-        click.echo("No sandbox was there; what waits in the queue is the server's, which has been told.")
-        if what != "all" and (said := known(settings, what, number)):
+        said, over = known(settings, what, number) if what != "all" else ("", False)
+        if not over:
+            click.echo("No sandbox was there; what waits in the queue is the server's, which has been told.")
+        if said:
             click.echo(said)
+        if over:
+            return True
     if answer.get("error"):
         click.echo(answer["error"], err=True)
     click.echo(f"The warden took {answer.get('ms', 0):.0f} ms.")
     return bool(answer.get("ok"))
 
 
-def known(settings: Settings, what: str, number: int) -> str:
-    """What the server says of that which has no sandbox; empty when it is silent. Raises `Refused`: no such thing."""
+def known(settings: Settings, what: str, number: int) -> tuple[str, bool]:
+    """What the server says of that which has no sandbox, empty when it is silent; whether all of it had ended.
 
-    async def ask() -> str:
+    Raises `Refused`: no such thing.
+    """
+
+    async def ask() -> tuple[str, bool]:
         async with open_client(settings) as client:
             if what == "run":
                 run = await client.get(f"/runs/{number}")
-                return f"Run {number}: {'ended, ' if run['state'] == 'ended' else ''}{position(run)}."
+                over = run["state"] == "ended"
+                return f"Run {number}: {'ended, ' if over else ''}{position(run)}.", over
             evaluation = (await client.get(f"/evaluations/{number}"))["evaluation"]
-            return f"Evaluation {number}: {evaluation['ended']} of its {evaluation['runs']} runs have ended."
+            ended, runs = evaluation["ended"], evaluation["runs"]
+            return f"Evaluation {number}: {ended} of its {runs} runs have ended.", ended == runs
 
     try:
         return asyncio.run(ask())
     except Unavailable:
-        return ""
+        return "", False
 
 
 def _by_api(settings: Settings, what: str, number: int, body: Json) -> bool:

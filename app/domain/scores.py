@@ -15,6 +15,20 @@ class ScoreStatus(enum.StrEnum):
     FAILED = "failed"  #: the scoring process raised, exited or ran out of time
     NOT_SCORED = "not_scored"  #: scoring was not tried (stopped, broken)
 
+    @property
+    def words(self) -> str:
+        """For people, in place of a number."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    ScoreStatus.SCORED: "scored",
+    ScoreStatus.MANUAL: "needs a person",
+    ScoreStatus.NOT_A_NUMBER: "not a number",
+    ScoreStatus.FAILED: "scoring failed",
+    ScoreStatus.NOT_SCORED: "not scored",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:

@@ -49,6 +49,8 @@ from app.task_standard.family import Family, load_family
 from sandbox_runner.driver import Exit, Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Job, Role
 
+#: How a sandbox ended that nobody here ended: struck (the exit code says so), or gone before anybody could look.
+KILLED, BY_OTHERS = 137, "its sandbox was ended by somebody else, for example by kill-all"
 #: Job ids in the agent's sandbox are fixed, so that a restarted server knows what it finds. Those
 #: from COLLECT on collect.
 POPULATE, AGENT, COLLECT = 1, 2, 3
@@ -268,14 +270,15 @@ class Attempt:
         try:
             ended = await self.shop.driver.wait(box.sandbox)
         except SandboxGone:
-            by = "its sandbox was gone" if away else "its sandbox was removed by somebody else, for example by kill-all"
-            return Ending(outcome=Outcome.LOST, detail=f"{away}{by}")
+            return Ending(outcome=Outcome.LOST, detail=f"{away}its sandbox was gone" if away else BY_OTHERS)
         except SandboxError as error:
             return Ending(outcome=Outcome.LOST, detail=f"the sandbox disappeared: {_sentence(error)}")
         if ended.sandbox_crashed:
             return await self._crashed(box, ended)
         if ended.out_of_memory:
             return Ending(outcome=Outcome.LIMIT_EXCEEDED, detail="memory_bytes: the kernel ended the whole sandbox")
+        if ended.code == KILLED and not away:  # seen before it was removed
+            return Ending(outcome=Outcome.LOST, detail=BY_OTHERS)
         how = "the sandbox had ended" if away else "the sandbox ended without us"
         return Ending(outcome=Outcome.LOST, detail=f"{away}{how}, exit code {ended.code}")
 

@@ -20,6 +20,7 @@ from app.web.state import WebRequest
 
 log = logging.getLogger(__name__)
 
+_WHAT = {404: "there is no such address", 405: "this address is not asked that way", 413: "what was sent is too long"}
 _TODO = {404: "Look at the address, or start from the wall.", 413: "Send less."}
 
 
@@ -43,7 +44,7 @@ async def _http_exception(asked: Request, error: Exception) -> Response:
     if visitor is None and error.status_code in (404, 405) and not request.scope["path"].startswith("/static/"):
         return stranger(request)
     status = HTTPStatus(error.status_code)
-    problem = Problem(what=status.phrase.lower(), todo=_TODO.get(status, ""))
+    problem = Problem(what=_WHAT.get(status, status.phrase.lower()), todo=_TODO.get(status, ""))
     answer = await error_answer(request, visitor, problem, status)
     answer.headers.update(error.headers or {})
     return answer

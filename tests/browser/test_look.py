@@ -66,3 +66,31 @@ def test_everything_that_can_be_pressed_has_a_name(open_page: Open, api: Api) ->
             .map((one) => one.outerHTML)"""
         )
         assert [one for one in nameless if 'aria-hidden="true"' not in one] == [], path
+
+
+def test_on_a_narrow_page_the_audit_has_every_column_and_a_red_banner_its_place(open_page: Open, api: Api) -> None:
+    run = api.start("chatter")
+    page = open_page("/audit", viewport={"width": 400, "height": 850})
+    for cell in page.locator("#entries tr").first.locator("td").all():
+        box = cell.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 400
+
+    page.goto(f"/runs/{run}")
+    expect(page.locator("#L5")).to_be_attached()
+    page.route(re.compile(rf"/runs/{run}/stop$"), lambda route: None)
+    page.click(".stop-large")
+    expect(page.locator(".banner-stop")).to_be_visible()
+    banner = page.locator(".banner-stop").bounding_box()
+    assert banner is not None
+    assert (banner["x"], banner["width"]) == (0, 400)
+    page.unroute(re.compile(rf"/runs/{run}/stop$"))
+
+
+def test_of_the_menus_of_the_output_one_is_open_at_a_time(open_page: Open, api: Api) -> None:
+    page = open_page(f"/runs/{api.start('chatter')}")
+    for name in ("view", "download", "which"):
+        page.click(f"#log-{name} > summary")
+        expect(page.locator(f"#log-{name}")).to_have_attribute("open", "")
+        expect(page.locator("#log details.menu[open]")).to_have_count(1)

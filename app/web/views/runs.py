@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.domain.runs import Evaluation, Outcome, Run, RunState
-from app.domain.scores import Score, ScoreStatus
+from app.domain.scores import Score
 from app.domain.stops import Receipt
 from app.web.parts import EvaluationView, ReceiptView, RunView, ScoreView
 from app.web.text import visible, visible_block
@@ -27,12 +27,6 @@ _STATES: Mapping[RunState, tuple[str, str]] = {
     RunState.FROZEN: ("Frozen", "warn"),
     RunState.STOPPING: ("Stopping", "stop"),
     RunState.ENDED: ("Ended", "calm"),
-}
-_SCORES: Mapping[ScoreStatus, str] = {
-    ScoreStatus.MANUAL: "needs a person",
-    ScoreStatus.NOT_A_NUMBER: "not a number",
-    ScoreStatus.FAILED: "scoring failed",
-    ScoreStatus.NOT_SCORED: "not scored",
 }
 
 
@@ -75,7 +69,7 @@ def run_view(run: Run, *, now: float) -> RunView:
 
 
 def score_view(score: Score) -> ScoreView:
-    word = f"{score.value:.4g}" if score.value is not None else _SCORES.get(score.status, score.status.value)
+    word = f"{score.value:.4g}" if score.value is not None else score.status.words
     return ScoreView(
         status=score.status.value,
         word=word,

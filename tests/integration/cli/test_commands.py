@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from app.cli.stop import known
+from app.cli.runs import score_text
+from app.cli.stop import known, stop
 from app.domain.errors import Refused
 from app.settings import Settings
+from sandbox_runner import warden_socket
 
 ROOT = Path(__file__).resolve().parents[3]
 SUITE = """\
@@ -227,7 +230,56 @@ def test_an_ended_run_is_listed_whole_read_in_part_and_told_of_when_stopped(serv
         )
         assert piped.stderr == "", "a reader that leaves early is no fault"
 
-    assert known(settings, "run", 1).startswith("Run 1: ended, ")
-    assert known(settings, "evaluation", 1) == "Evaluation 1: 1 of its 1 runs have ended."
+    said, over = known(settings, "run", 1)
+    assert said.startswith("Run 1: ended, ")
+    assert over
+    assert known(settings, "evaluation", 1) == ("Evaluation 1: 1 of its 1 runs have ended.", True)
     with pytest.raises(Refused, match="99"):
         known(settings, "run", 99)
+
+
+@pytest.mark.parametrize("what", [["1"], ["--evaluation", "1"]])
+def test_stopping_what_has_ended_says_so_and_is_no_failure(
+    server: str, what: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crucible("evaluate", "--suite", "demo", "--task", "word_puzzle/1", CRUCIBLE_DATA=server)
+    # As a warden answers that knows no sandbox of it.
+    answer = {
+        "ok": len(what) == 1,
+        "ended": [],
+        "error": "" if len(what) == 1 else "no sandbox of evaluation 1 is known",
+    }
+    monkeypatch.setattr(warden_socket, "ask", lambda *_, **__: answer)
+
+    done = CliRunner().invoke(stop, what, obj=Settings(data=Path(server)))
+
+    assert done.exit_code == 0, done.output
+    assert "ended" in done.output
+    assert "no sandbox of evaluation" not in done.output
+
+
+def test_a_score_is_told_in_the_words_of_the_pages() -> None:
+    assert score_text({"status": "manual", "value": None}) == "needs a person"
+    assert score_text({"status": "failed", "value": None}) == "scoring failed"
+    assert score_text({"status": "scored", "value": 0.5}) == "0.5"
+
+
+def test_the_first_start_tells_nothing_of_the_steps_of_its_database(data: str) -> None:
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0"],
+        env=environment({"CRUCIBLE_DATA": data}),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Ctrl-C ends" in line:
+            break
+    process.terminate()
+    process.communicate(timeout=30)
+    assert "Crucible is at" in said
+    assert "alembic" not in said

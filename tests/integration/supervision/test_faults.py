@@ -257,3 +257,20 @@ async def test_who_pressed_and_left_leaves_a_receipt_that_is_proven(open_house: 
             return len(receipts) == 4 and all(receipt.dead_ms is not None for receipt in receipts)
 
         await house.until_true(proven)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_a_sandbox_that_somebody_else_ended_is_told_the_same_however_far_its_end_was(
+    open_house: OpenHouse, removed: bool
+) -> None:
+    async with open_house(knobs(lines=TICKS)) as house:
+        (run,) = await house.submit()
+        await house.until(run.id, lambda found: found.lines >= 5)
+        (sandbox,) = await house.driver.list_owned()
+        await house.driver.kill(sandbox)
+        if removed:
+            await house.driver.remove(sandbox)
+        ended = await house.until_ended(run.id)
+
+        assert ended.outcome is Outcome.LOST
+        assert ended.detail == "its sandbox was ended by somebody else, for example by kill-all"

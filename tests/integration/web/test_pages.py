@@ -196,6 +196,25 @@ async def test_a_number_that_is_none_is_400_with_where_and_what_to_do(site: Site
     assert "is not a number" in answer.text
 
 
+async def test_an_error_page_says_more_than_its_heading(site: Site) -> None:
+    for method, word in (("GET", "Not found"), ("DELETE", "Method not allowed")):
+        page = await site.browser.request(method, "/nowhere" if method == "GET" else "/health")
+        said = re.sub(r"<[^>]+>", "", page.text)
+        assert len(re.findall(word, said, re.IGNORECASE)) == 2, "in the title and in the heading"
+        assert "address" in said
+
+
+async def test_a_run_that_was_cancelled_in_the_queue_waits_for_nothing(site: Site) -> None:
+    waits = await site.seed(state=RunState.QUEUED)
+    assert "waits for a slot" in (await site.browser.get(f"/runs/{waits.id}")).text
+    now = time.time()
+    end = {"outcome": Outcome.CANCELLED, "detail": "because"}
+    await runs.transition(site.db, waits.id, RunState.QUEUED, RunState.ENDED, at=now, **end)
+    page = (await site.browser.get(f"/runs/{waits.id}")).text
+    assert "waits for a slot" not in page
+    assert "never started" in page
+
+
 async def test_results_never_count_a_stopped_run_as_a_low_score(site: Site) -> None:
     good = await site.seed(state=RunState.ENDED)
     await runs.set_score(
