@@ -38,6 +38,7 @@ export class Log {
   #asked = new URLSearchParams(); // the query that each window is asked with
   #filtered = false;
   #brought = -1; // where our own scrolling ended: not a hand's
+  #passed = []; // [first, last] of the lines that a burst brought and nobody saw here; nothing of them is above
   #absent = 0; // the marked line, if it is not there; it is opened when it comes
   #live;
   #until = Infinity; // the last line there was at the moment that is looked at: later ones are not shown
@@ -283,7 +284,9 @@ export class Log {
   #skip(rows) {
     this.#incoming.splice(0, rows);
     this.#rows.replaceChildren();
+    const first = this.#passed[0] ?? this.#to + 1;
     this.#from = this.#incoming[0][0];
+    this.#passed = [first, this.#from - 1];
     this.#to = this.#from - 1;
   }
 
@@ -371,6 +374,7 @@ export class Log {
     const rows = lines.filter(([line]) => line <= this.#until).map((row) => this.#row(row));
     this.#end = Math.max(this.#end, total);
     if (kind === "older") {
+      this.#passed = [];
       const bottom = this.#scroll.scrollHeight - this.#scroll.scrollTop;
       this.#rows.prepend(...rows);
       this.#from = first;
@@ -380,6 +384,7 @@ export class Log {
       return;
     }
     if (kind === "window") {
+      this.#passed = [];
       this.#rows.replaceChildren(...rows);
       this.#from = first;
     } else {
@@ -397,6 +402,7 @@ export class Log {
     if (this.#rows.childElementCount <= MOST_ROWS + DROP) return;
     const bottom = this.#following ? 0 : this.#scroll.scrollHeight - this.#scroll.scrollTop;
     while (this.#rows.childElementCount > MOST_ROWS) this.#rows.firstElementChild.remove();
+    this.#passed = []; // where they would begin has left the page as well
     this.#from = Number(this.#rows.firstElementChild.dataset.n);
     if (!this.#following) this.#scroll.scrollTop = this.#scroll.scrollHeight - bottom;
   }
@@ -422,6 +428,7 @@ export class Log {
       this.#pane.tell("place");
     });
     this.#pane.part("log-pill").addEventListener("click", () => this.follow());
+    this.#pane.part("log-passed").addEventListener("click", () => this.open(this.#passed[0], { mark: true }));
     this.#pane.part("log-first-error").addEventListener("click", () => this.firstError());
     this.#pane.on("marked", () => (this.#mark = this.#pane.marked));
     this.#pane.part("log-follow").addEventListener("click", () => (this.#following ? this.#pause() : this.follow()));
@@ -512,10 +519,20 @@ export class Log {
     this.#pane.part("log-count").textContent = `${number(this.#last)} line${this.#last === 1 ? "" : "s"}`;
     this.#pane.part("log-follow").setAttribute("aria-pressed", String(this.#following));
     this.#showAbsent();
+    this.#showPassed();
     this.#pane.part("log-older").hidden = !(this.#from > 1);
     this.#pane.part("log-newer").hidden = this.#attached || this.#to >= this.#until;
     const here = () => this.#attached && this.#missed.lines === 0 && this.#missed.alerts === 0 && this.#nearEnd();
     this.#missed.show(this.#past || this.#following || here(), this.#attached); // to measure is to lay out: only if it must be
+  }
+
+  #showPassed() {
+    const button = this.#pane.part("log-passed");
+    const [first, last] = this.#passed;
+    button.hidden = !first;
+    if (!first) return;
+    const text = `${number(last - first + 1)} lines were passed over – read them`;
+    if (button.textContent !== text) button.textContent = text;
   }
 
   #showAbsent() {
