@@ -86,6 +86,11 @@ class Settings:
         64 * 1024 * 1024,
         "Bytes of the disk that no output is stored into: alerts, stops and the ends of runs need them.",
     )
+    engine_reserve_bytes: int = setting(
+        1024 * 1024 * 1024,
+        "Bytes of the container engine's disk that are kept free: at this point the root step that wrote the most is"
+        " ended, and none is begun. For an engine on this machine. 0: none.",
+    )
     collect_bytes: int = setting(64 * 1024 * 1024, "Most bytes of files collected from a sandbox for scoring.")
     honeytokens: bool = setting(
         True, "Lay out false secrets for every agent and tell when one is used. A suite can leave them out for a task."

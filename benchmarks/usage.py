@@ -29,6 +29,8 @@ from app.store import runs, usage
 from app.store.database import Database, sqlite_url
 from app.store.usage import UsagePoint
 from app.supervision.doorbell import Doorbell
+from app.supervision.engine_disk import EngineDisk
+from app.supervision.host_alerts import HostAlerts
 from app.supervision.live_run import LiveRun
 from app.supervision.recorder import Recorder
 from app.supervision.runtimes import Runtimes
@@ -129,6 +131,11 @@ async def main() -> None:
             usage=UsageLog(db, bell),
             instance="benchmark",
             runtimes=Runtimes(driver=driver, doorbell=bell, image=IMAGE, instance="benchmark"),
+            disk=EngineDisk(
+                driver,
+                host=HostAlerts(db=db, doorbell=bell, group=asyncio.TaskGroup()),
+                reserve_bytes=settings.engine_reserve_bytes,
+            ),
         )
         ids = [await new_run(db) for _ in range(chosen.sandboxes)]
         async with sandboxes(driver, chosen.sandboxes, seconds) as found:

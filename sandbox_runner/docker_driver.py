@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,14 +18,17 @@ from sandbox_runner.docker_attach import AttachedWire, open_attach
 from sandbox_runner.docker_cgroups import KnownCgroups, is_member
 from sandbox_runner.docker_clients import Lane, to_the_end
 from sandbox_runner.docker_config import container_name, create_body, features_of
+from sandbox_runner.docker_disk import disk_of, room_of
 from sandbox_runner.docker_freeze import Freezer
 from sandbox_runner.docker_stats import usage_of
 from sandbox_runner.docker_stop import StopLane
 from sandbox_runner.docker_versions import runsc_version, versions_of
 from sandbox_runner.driver import (
     CLOSED,
+    DiskRoom,
     Driver,
     Engine,
+    EngineDiskFull,
     EngineUnreachable,
     Exit,
     ImageMissing,
@@ -68,10 +71,12 @@ class DockerDriver(Driver):
         self._fresh: dict[str, AttachedWire] = {}  #: attached before the start, not used by a relay yet
         self._wires: dict[str, AttachedWire] = {}  #: the one in use
         self._features: HostFeatures | None = None  #: as of the last look at the engine
+        self._disk: str | None = None  #: the engine's folder, where this host has it
 
     async def check(self) -> Engine:
         info = await self._calls.call(lambda client: client.info())
         self._features = features_of(info)
+        self._disk = disk_of(info)
         return Engine(
             name="docker",
             version=str(info["ServerVersion"]),
@@ -91,7 +96,9 @@ class DockerDriver(Driver):
             return await self._start(spec, policy, name)
         except BaseException as error:
             await to_the_end(self._undo(name))
-            if isinstance(error, SandboxError) and not isinstance(error, EngineUnreachable | StartFailed):
+            if isinstance(error, SandboxError) and not isinstance(
+                error, EngineUnreachable | EngineDiskFull | StartFailed
+            ):
                 raise StartFailed(f"run {spec.run}: the {spec.role.value} sandbox did not start: {error}") from error
             raise
 
@@ -174,6 +181,16 @@ class DockerDriver(Driver):
         repository, tag = _parted(reference)
         made = await self._slow.call(lambda client: client.commit(sandbox.id, repository=repository, tag=tag))
         return str(made["Id"])
+
+    async def disk_room(self) -> DiskRoom | None:
+        if self._features is None:
+            await self.check()
+        return None if self._disk is None else await asyncio.to_thread(room_of, self._disk)
+
+    async def layer_bytes(self, sandboxes: Collection[Sandbox]) -> Mapping[str, int]:
+        wanted = {"id": [sandbox.id for sandbox in sandboxes]}
+        found = await self._calls.call(lambda client: client.containers(all=True, size=True, filters=wanted))
+        return {entry["Id"]: int(entry.get("SizeRw") or 0) for entry in found}
 
     async def image_id(self, reference: str) -> str | None:
         try:

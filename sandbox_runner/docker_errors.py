@@ -8,7 +8,7 @@ import docker.errors
 import requests.exceptions
 import urllib3.exceptions
 
-from sandbox_runner.driver import EngineUnreachable, ImageMissing, SandboxError, SandboxGone
+from sandbox_runner.driver import EngineDiskFull, EngineUnreachable, ImageMissing, SandboxError, SandboxGone
 
 #: What a call into the docker package may raise.
 FOREIGN = (
@@ -30,6 +30,14 @@ class EngineRefused(SandboxError):
         self.status = status
 
 
+class NoRoom(EngineRefused, EngineDiskFull):
+    """It refused because its disk is full."""
+
+
+#: How an engine says that; and the other things that the kernel says in the same words.
+NO_ROOM, NO_DISK = ("no space left on device", "disk quota exceeded"), ("/sys/fs/cgroup", "inotify")
+
+
 def translate(error: Exception) -> SandboxError:
     """The port's error for one of `FOREIGN`."""
     match error:
@@ -39,7 +47,10 @@ def translate(error: Exception) -> SandboxError:
             return SandboxGone(_said(error))
         case docker.errors.APIError():
             status = error.response.status_code if error.response is not None else 500
-            return EngineRefused(f"the engine refused: {_said(error)}", status)
+            said = _said(error)
+            if any(words in said.lower() for words in NO_ROOM) and not any(words in said for words in NO_DISK):
+                return NoRoom(f"the container engine's disk is full: {said}", status)
+            return EngineRefused(f"the engine refused: {said}", status)
         case docker.errors.DockerException() | docker.errors.StreamParseError() | ValueError():
             return SandboxError(f"the engine's answer could not be used: {error}")
         case _:

@@ -7,6 +7,7 @@ Errors::
     ├── StartFailed         the sandbox could not be made; nothing of it is left
     ├── ImageMissing        the image is not there (a StartFailed)
     ├── NotAttested         the engine made something else than it was asked for (a StartFailed)
+    ├── EngineDiskFull      the engine found no room on its own disk; nothing of what was asked for is left
     ├── SandboxGone         the sandbox no longer exists
     ├── RelayLost           the connection to the keeper broke; the sandbox may go on, connect again
     ├── RelayRefused        the other end does not speak the keeper's protocol, or lied within it
@@ -16,7 +17,7 @@ Errors::
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -50,6 +51,10 @@ class NotAttested(StartFailed):
     def __init__(self, differences: tuple[Difference, ...]) -> None:
         self.differences = differences
         super().__init__(f"the sandbox is not what was asked for: {'; '.join(map(str, differences))}")
+
+
+class EngineDiskFull(SandboxError):
+    """The engine found no room on the disk of its images and layers; nothing of what was asked for is left."""
 
 
 class SandboxGone(SandboxError):
@@ -118,6 +123,14 @@ class Usage:
     network_attempts: int | None = None
     #: Now, in the agent's home, which lies in memory; half a second old at most. None: the host does not tell.
     disk_used_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRoom:
+    """What is left on the engine's disk, where its images and the layers lie that root writes to."""
+
+    bytes: int
+    files: int | None  #: how many more; None: the file system counts none
 
 
 class Stream(enum.IntEnum):
@@ -242,7 +255,8 @@ class Driver(Protocol):
     async def start(self, spec: SandboxSpec) -> Sandbox:
         """Make one sandbox, compare it with its policy, start it; its keeper waits for jobs.
 
-        When this raises or is cancelled, nothing is left. Raises `NotAttested` when the engine made something else.
+        When this raises or is cancelled, nothing is left. Raises `NotAttested` when the engine made something else,
+        `EngineDiskFull` when it found no room to make it.
         """
 
     async def attest(self, sandbox: Sandbox, spec: SandboxSpec) -> Attestation:
@@ -269,7 +283,19 @@ class Driver(Protocol):
         """Whether it stands still, or was told to, whoever did it. Raises `SandboxGone`."""
 
     async def commit(self, sandbox: Sandbox, reference: str) -> str:
-        """Save the stopped or idle sandbox's root as image `reference`; answers the image id."""
+        """Save the stopped or idle sandbox's root as image `reference`; answers the image id.
+
+        Raises `EngineDiskFull`; no part of an image is left then.
+        """
+
+    async def disk_room(self) -> DiskRoom | None:
+        """What is left on the engine's disk; None where this host cannot see it. Asks the engine only once."""
+
+    async def layer_bytes(self, sandboxes: Collection[Sandbox]) -> Mapping[str, int]:
+        """Bytes that a commit of each would write, by id: what it wrote to its root, holes counted as written.
+
+        Those that are gone are left out. The engine looks at every file: it takes as long as there are many.
+        """
 
     async def image_id(self, reference: str) -> str | None:
         """The id of a local image, or None. Never pulls."""

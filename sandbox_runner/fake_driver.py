@@ -10,14 +10,16 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from sandbox_runner.attestation import Attestation, Difference
 from sandbox_runner.driver import (
     ASKED,
+    DiskRoom,
     Driver,
     Engine,
+    EngineDiskFull,
     EngineUnreachable,
     Exit,
     FreezeFailed,
@@ -52,6 +54,9 @@ class FakeEngine:
         self.sandboxes: dict[str, FakeSandbox] = {}
         self.images: set[str] = set()
         self.ran: list[tuple[str, Job]] = []  #: (sandbox id, job) in the order they were started
+        #: What is left on its disk; None: nobody can see that. With nothing left nothing is made.
+        self.room: DiskRoom | None = DiskRoom(bytes=1024**4, files=None)
+        self.layers: dict[str, int] = {}  #: run -> bytes each of its sandboxes wrote to its root
         self._down = False
         self._epoch: float | None = None
 
@@ -123,6 +128,7 @@ class FakeDriver(Driver):
             raise ImageMissing(f"image {spec.image} is not on the fake engine")
         if spec.runtime not in self.engine.runtimes:
             raise StartFailed(f"the fake engine has no runtime {spec.runtime}")
+        self._require_room()
         attestation = _attested(spec, knobs)
         handle = Sandbox(
             id=secrets.token_hex(32),
@@ -184,8 +190,18 @@ class FakeDriver(Driver):
 
     async def commit(self, sandbox: Sandbox, reference: str) -> str:
         self.find(sandbox)
+        self._require_room()
         self.engine.images.add(reference)
         return _image_id(reference)
+
+    async def disk_room(self) -> DiskRoom | None:
+        return self.engine.room
+
+    async def layer_bytes(self, sandboxes: Collection[Sandbox]) -> Mapping[str, int]:
+        self._require_engine()
+        boxes = [box for each in sandboxes if (box := self.engine.sandboxes.get(each.id)) is not None]
+        left = [box.handle for box in boxes if box.state is not State.REMOVED]
+        return {handle.id: self.engine.layers.get(handle.run, 0) for handle in left}
 
     async def image_id(self, reference: str) -> str | None:
         self._require_engine()
@@ -253,6 +269,10 @@ class FakeDriver(Driver):
         if box is None or box.state is State.REMOVED:
             raise SandboxGone(f"sandbox {sandbox.id[:12]} does not exist")
         return box
+
+    def _require_room(self) -> None:
+        if self.engine.room is not None and self.engine.room.bytes == 0:
+            raise EngineDiskFull("the container engine's disk is full: the fake engine was told so")
 
     def _require_engine(self) -> None:
         if self.engine.down:

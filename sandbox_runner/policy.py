@@ -36,7 +36,8 @@ KEEPER = ("python3", "-ISE", "/opt/crucible/keeper.py")
 TMP_INODES = 4096
 HOME_INODES = 16384
 AGENT_UID = 1000
-#: Largest file a root operation may write. Its root lies on the host's disk, which has no quota.
+#: Largest file a root operation may write. Its root lies on the engine's disk, which has no quota; whoever uses this
+#: package looks at what is left there (`Driver.disk_room`).
 ROOT_FILE_BYTES = 4 * 1024**3
 #: Seconds an engine that is asked to stop a container politely waits before it kills. We never ask politely.
 STOP_SECONDS = 2

@@ -128,7 +128,7 @@ class Attempt:
             finish = operations.finish_setup_job(4, keep_owners=setup.keep_owners)
             await self._run_well(box, finish, feed=setup.instructions.encode())
             await self._lay_honeytokens(box)
-            await self.shop.driver.commit(box.sandbox, setup_image)
+            await self.shop.disk.save(box.sandbox, setup_image)
 
     async def _lay_honeytokens(self, box: OpenSandbox) -> None:
         if not (self.live.run.honeytokens and self.shop.settings.honeytokens):

@@ -36,6 +36,14 @@ DISK = Finding(
     response="Free space on the disk of the data folder.",
     line=None,
 )
+ENGINE_DISK = Finding(
+    rule="engine-disk-full",
+    category=Category.HOST,
+    severity=Severity.HIGH,
+    title="The container engine's disk is full: no image is made, and nothing that root does is begun",
+    response="Free space on the disk of the engine (docker system df shows what takes it). Agents at work go on.",
+    line=None,
+)
 
 
 class HostAlerts:

@@ -51,6 +51,6 @@ class TaskImages:
             ended = OperationEnded(name="install", code=outcome.code, reason=outcome.reason)
             await events.append(shop.db, run, ended, at=time.time())
             operations.parse_done("install", outcome.result, outcome.code)
-            await shop.driver.commit(box.sandbox, reference)
+            await shop.disk.save(box.sandbox, reference)
         took = time.monotonic() - began
         await events.append(shop.db, run, Noted(text=f"made image {reference} in {took:.1f} s"), at=time.time())

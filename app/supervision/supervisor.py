@@ -17,6 +17,7 @@ from app.store.database import Database
 from app.supervision.alerting import Alerting
 from app.supervision.attendance import Attendance
 from app.supervision.doorbell import Doorbell
+from app.supervision.engine_disk import EngineDisk
 from app.supervision.engine_watch import EngineStatus, EngineWatch
 from app.supervision.freezing import Freezing
 from app.supervision.full_disk import FullDiskGuard
@@ -68,6 +69,7 @@ class Supervisor:
         self._group = group = asyncio.TaskGroup()
         self._background: list[asyncio.Task[None]] = []
 
+        self._host = HostAlerts(db=db, doorbell=doorbell, group=group)
         self._recorder = Recorder(
             db,
             doorbell,
@@ -77,6 +79,7 @@ class Supervisor:
         )
         self._usage = UsageLog(db, doorbell)
         self.runtimes = Runtimes(driver=driver, doorbell=doorbell, image=settings.base_image, instance=instance)
+        self._disk = EngineDisk(driver, host=self._host, reserve_bytes=settings.engine_reserve_bytes)
         self._shop = shop = Workshop(
             driver=driver,
             db=db,
@@ -86,6 +89,7 @@ class Supervisor:
             usage=self._usage,
             instance=instance,
             runtimes=self.runtimes,
+            disk=self._disk,
         )
         self._watch = EngineWatch(driver, self._engine_changed)
         latch = StopFile(settings.data)
@@ -106,7 +110,6 @@ class Supervisor:
         )
         self._proof = StopProof(driver, warden, self._stop_path_tried)
 
-        self._host = HostAlerts(db=db, doorbell=doorbell, group=group)
         alerting = Alerting(db=db, doorbell=doorbell, group=group, hands=self)
         self._attendance = Attendance(db=db, doorbell=doorbell, group=group, hands=self, lives=shop.lives)
         self._guard = self._recorder.guard = FullDiskGuard(
@@ -130,6 +133,7 @@ class Supervisor:
             ("usage", self._usage.run()),
             ("engine watch", self._watch.run()),
             ("queue", self._queue.run(self._owners.take)),
+            ("engine disk", self._disk.run()),
             ("runtimes", self.runtimes.run()),
             ("reconcile", self._reconciler.run()),
             ("stop proof", self._proof.run()),

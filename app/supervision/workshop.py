@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.store import alerts, events, runs
 from app.store.database import Database
 from app.supervision.doorbell import Doorbell
+from app.supervision.engine_disk import EngineDisk
 from app.supervision.live_run import LiveRun
 from app.supervision.open_sandbox import OpenSandbox, open_sandbox
 from app.supervision.recorder import LinesSeen, Recorder
@@ -22,7 +23,7 @@ from app.supervision.runtimes import Runtimes
 from app.supervision.stop import until_recorded
 from app.supervision.usage_log import UsageLog
 from sandbox_runner.attestation import Attestation
-from sandbox_runner.driver import Driver, NotAttested, Sandbox
+from sandbox_runner.driver import Driver, EngineDiskFull, NotAttested, Sandbox
 from sandbox_runner.kill import kill_until_verified
 from sandbox_runner.spec import Network, Role, SandboxLimits, SandboxSpec
 
@@ -39,6 +40,7 @@ class Workshop:
     usage: UsageLog
     instance: str
     runtimes: Runtimes
+    disk: EngineDisk
     lives: dict[int, LiveRun] = field(default_factory=dict)
 
     def live(self, run: int) -> LiveRun:
@@ -52,10 +54,14 @@ class Workshop:
 
         Left with one (a stop among them) it stays in `live.sandboxes`, and the run's owner ends it.
         """
+        by_root = role is not Role.AGENT
+        if by_root:
+            await self.disk.require_room(role.value)
         deadline = int(time.time() + live.run.limits.wall_seconds + 3 * self.settings.operation_seconds)
         sandbox = await self._start(live, self.spec(live, role, image, deadline=deadline))
         await self._record_start(live, sandbox, image, deadline)
-        async with self.opened(live, sandbox, on_lines=on_lines) as box:
+        reserve = self.disk.kept_free(sandbox) if by_root else contextlib.nullcontext()
+        async with reserve, self.opened(live, sandbox, on_lines=on_lines) as box:
             yield box
         await self.end(live, sandbox)
 
@@ -66,6 +72,9 @@ class Workshop:
         try:
             sandbox = await self.driver.start(spec)
             live.sandboxes[sandbox.id] = sandbox
+            self.disk.made()
+        except EngineDiskFull as error:
+            raise await self.disk.refused(error) from error
         except NotAttested as error:
             await self.refused(live, spec.role.value, error)
             raise

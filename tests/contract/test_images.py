@@ -80,3 +80,19 @@ async def test_an_image_a_sandbox_runs_from_can_lose_its_name_and_the_sandbox_go
     for sandbox in (agent, setup):
         await kill_until_verified(driver, sandbox)
     await driver.remove_image(image)  # nameless, it can only go now
+
+
+async def test_what_an_image_of_a_sandbox_would_take_is_told_of_those_that_are_there(
+    driver: Driver, house: House
+) -> None:
+    setup, gone = await house.start(role=Role.SETUP), await house.start(role=Role.SETUP)
+    await kill_until_verified(driver, gone)
+    told = await driver.layer_bytes([setup, gone])
+    assert told.keys() == {setup.id}
+    assert told[setup.id] >= 0
+
+
+async def test_room_on_the_engines_disk_is_told(driver: Driver) -> None:
+    room = await driver.disk_room()
+    assert room is not None
+    assert room.bytes > 0

@@ -18,11 +18,27 @@ PATIENCE = 60.0
 class Engine:
     """`folder` must be short: the path of a socket has room for about a hundred characters."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, disk_bytes: int = 0) -> None:
+        """`disk_bytes`: its images and layers lie on a disk of their own of that size; 0: on that of `folder`."""
         self.folder = folder
         self.address = f"unix://{folder}/docker.sock"
         self.log = folder / "dockerd.log"
         self._process: subprocess.Popen[bytes] | None = None
+        if disk_bytes:
+            self._make_disk(disk_bytes)
+
+    @property
+    def data(self) -> Path:
+        """Where its images and layers lie."""
+        return self.folder / "data"
+
+    def _make_disk(self, size: int) -> None:
+        disk = self.folder / "disk"
+        self.data.mkdir(parents=True)
+        with disk.open("wb") as file:
+            file.truncate(size)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(disk)], check=True, timeout=60)
+        subprocess.run(["mount", "-o", "loop", str(disk), str(self.data)], check=True, timeout=60)
 
     def start(self) -> None:
         """Until it answers. What an earlier daemon of this folder left is its business now."""
@@ -34,7 +50,7 @@ class Engine:
                 [
                     # A network namespace of its own: a daemon without a bridge takes the machine's `docker0` away.
                     *("unshare", "--net", "dockerd"),
-                    *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
+                    *("--data-root", str(self.data), "--exec-root", str(self.folder / "exec")),
                     *("--pidfile", str(self.folder / "pid"), "--host", self.address),
                     *("--bridge", "none", "--iptables=false", "--ip6tables=false", "--config-file", str(settings)),
                 ],
@@ -107,6 +123,10 @@ class Engine:
         """In any state."""
         words = [word for each in filters for word in ("--filter", each)]
         return self._ask("ps", "--all", "--quiet", "--no-trunc", *words).stdout.split()
+
+    def images(self) -> set[str]:
+        """All of them, by name; those without one too."""
+        return set(self._ask("images", "--all", "--format", "{{.Repository}}:{{.Tag}}").stdout.split())
 
     def pid(self, container: str) -> int:
         """Its process 1 on this host; 0 when it does not run."""

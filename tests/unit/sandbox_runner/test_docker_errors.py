@@ -9,8 +9,8 @@ import requests
 import requests.exceptions
 import urllib3.exceptions
 
-from sandbox_runner.docker_errors import FOREIGN, EngineRefused, translate
-from sandbox_runner.driver import EngineUnreachable, ImageMissing, SandboxError, SandboxGone
+from sandbox_runner.docker_errors import FOREIGN, EngineRefused, NoRoom, translate
+from sandbox_runner.driver import EngineDiskFull, EngineUnreachable, ImageMissing, SandboxError, SandboxGone
 
 
 class FakeBody:
@@ -79,3 +79,37 @@ def test_a_refusal_keeps_what_the_engine_said_and_its_status() -> None:
     assert isinstance(refused, EngineRefused)
     assert refused.status == 409
     assert "why" in str(refused)
+
+
+def _refusal(said: str) -> docker.errors.APIError:
+    response = requests.Response()
+    response.status_code = 500
+    return docker.errors.APIError("said", response=response, explanation=said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "mkdir /var/lib/docker/overlay2/1-init: no space left on device",
+        "Error processing tar file(exit status 1): write /root/fill: no space left on device",
+        "write /var/lib/docker/containers/1/.tmp: disk quota exceeded",
+    ],
+)
+def test_an_engine_whose_disk_is_full_is_told_by_that_name(said: str) -> None:
+    refused = translate(_refusal(said))
+    assert isinstance(refused, EngineDiskFull)
+    assert type(refused) is NoRoom
+    assert refused.status == 500
+    assert said in str(refused)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "mkdir /sys/fs/cgroup/memory/docker/1: no space left on device",
+        "inotify_add_watch: no space left on device",
+        "write error: input/output error",
+    ],
+)
+def test_what_the_kernel_says_in_the_same_words_of_other_things_is_not_taken_for_a_full_disk(said: str) -> None:
+    assert not isinstance(translate(_refusal(said)), EngineDiskFull)
