@@ -531,7 +531,7 @@ export class Log {
     const [first, last] = this.#passed;
     button.hidden = !first;
     if (!first) return;
-    const text = `${number(last - first + 1)} lines were passed over – read them`;
+    const text = `${number(last - first + 1)} lines passed over – read them`;
     if (button.textContent !== text) button.textContent = text;
   }
 
@@ -541,7 +541,8 @@ export class Log {
     const line = this.#pane.part("log-absent-line"); // said when it changes, not with each line that comes
     const text = `There is no line ${number(this.#absent)}`;
     if (line.textContent !== text) line.textContent = text;
-    const newest = this.#last ? `; the newest is ${number(this.#last)}.` : ": nothing is printed.";
+    const none = this.#live ? ": nothing is printed yet." : ": nothing was printed.";
+    const newest = this.#last ? `; the newest is ${number(this.#last)}.` : none;
     const comes = this.#live && !this.#past ? " It is opened here when it comes." : "";
     this.#pane.part("log-absent-newest").textContent = newest + comes;
   }
