@@ -32,6 +32,8 @@ BUSY_SECONDS = 5.0
 #: Of these, how many those who follow a run take at most, together: there are hundreds of them, and the loop that
 #: serves them is busy. The others are for everybody else.
 FOLLOWERS = 2
+#: Who may hold chunks they have read before these are asked for: some megabytes each.
+READS_AHEAD = 2
 #: Seconds to wait for a free reader before `Broken`.
 POOL_SECONDS = 30.0
 #: Seconds that closing waits for what is under way: a database that hangs must not keep a server from ending.
@@ -73,6 +75,8 @@ class Database:
         self._followers = asyncio.Semaphore(FOLLOWERS)
         #: Held by whoever takes chunks apart in threads for a reader: all searches together are one at work, in turns.
         self.one_scan = asyncio.Lock()
+        #: How many more may hold chunks nobody has asked them for yet.
+        self.reads_ahead = READS_AHEAD
         self._under_way = 0  #: transactions, and those that wait for their turn
         self._idle = asyncio.Event()
         self._idle.set()

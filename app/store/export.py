@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from sqlalchemy import Row
@@ -14,7 +15,7 @@ from app.store.database import Database
 from app.store.lines import StoredLine
 from app.store.query import Finder, Query
 from app.store.search import picked
-from app.store.stretch import Stretch, step
+from app.store.stretch import Stretch, steps
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +36,10 @@ async def raw(
     def render(rows: Sequence[Row[Any]], first: int, last: int) -> bytes:
         return b"".join([_bytes_of(row, first, last, wanted) for row in rows])
 
-    stretch, done = Stretch(run=run, after=after, before=before), False
-    while not done:
-        made = await step(db, stretch, render)
-        stretch, done = made.rest, made.done
-        if made.made:
-            yield made.made
+    async with aclosing(steps(db, Stretch(run=run, after=after, before=before), render)) as all_steps:
+        async for made in all_steps:
+            if made.made:
+                yield made.made
 
 
 async def rendered(
@@ -66,12 +65,10 @@ async def rendered(
             lines = [line for row in rows for line in picked(finder, row, first, last)]
         return render(lines) if lines else b""
 
-    stretch, done = Stretch(run=run, after=after, before=before), False
-    while not done:
-        made = await step(db, stretch, work)
-        stretch, done = made.rest, made.done
-        if made.made:
-            yield made.made
+    async with aclosing(steps(db, Stretch(run=run, after=after, before=before), work)) as all_steps:
+        async for made in all_steps:
+            if made.made:
+                yield made.made
 
 
 def _bytes_of(row: Row[Any], first: int, last: int, streams: frozenset[int] | None) -> bytes:

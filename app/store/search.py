@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.store.chunk_rows import chunk_of, levels_of, lines_of
 from app.store.database import Database
 from app.store.lines import StoredLine
 from app.store.query import Finder, Query
-from app.store.stretch import Stretch, step
+from app.store.stretch import Stretch, steps
 
 log = logging.getLogger(__name__)
 
@@ -67,28 +68,25 @@ async def search(
     found by another search after `scanned_to`. Stop iterating to end it: a step takes some 20 ms of a thread, never of
     the event loop. Raises `NotFound`, and `Broken` when the record cannot be read.
     """
-    scan = _scanner(query)
     stretch = Stretch(run=run, after=after, before=before, newest_first=newest_first)
     matches = lost = 0
-    done = False
-    while not done:
-        made = await step(db, stretch, scan)
-        stretch, done = made.rest, made.done
-        numbers, gone = made.made
-        left = max(0, limit - matches)
-        matches += len(numbers)
-        lost += gone
-        yield SearchPart(
-            hits=tuple((numbers[::-1] if newest_first else numbers)[:left]),
-            found=len(numbers),
-            first=made.first,
-            last=made.last,
-            scanned_to=(stretch.before or 0) if newest_first else stretch.after,
-            matches=matches,
-            lost=lost,
-            total=made.total,
-            done=done,
-        )
+    async with aclosing(steps(db, stretch, _scanner(query))) as all_steps:
+        async for made in all_steps:
+            numbers, gone = made.made
+            left = max(0, limit - matches)
+            matches += len(numbers)
+            lost += gone
+            yield SearchPart(
+                hits=tuple((numbers[::-1] if newest_first else numbers)[:left]),
+                found=len(numbers),
+                first=made.first,
+                last=made.last,
+                scanned_to=(made.rest.before or 0) if newest_first else made.rest.after,
+                matches=matches,
+                lost=lost,
+                total=made.total,
+                done=made.done,
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,20 +115,18 @@ async def find(
     Fewer when they have more than `most_bytes`, at least one while there are any. Lines of a damaged chunk are among
     them as placeholders: a filter must not hide that something is lost. Raises as `search`.
     """
-    finder = Finder(query)
     stretch = Stretch(run=run, after=after, before=before, newest_first=newest_first)
     lines: list[StoredLine] = []
-    weight, done = 0, False
-    while not done:
-        made = await step(db, stretch, _picker(finder))
-        for line in reversed(made.made) if newest_first else made.made:
-            weight += len(line.data)
-            if lines and (len(lines) >= limit or weight > most_bytes):
-                return _found(lines, made.total, newest_first=newest_first)
-            lines.append(line)
-        stretch, done = made.rest, made.done
-    ends = (stretch.before or 0) if newest_first else stretch.after
-    return Found(lines=lines[::-1] if newest_first else lines, scanned_to=ends, total=made.total, done=True)
+    weight = ends = total = 0
+    async with aclosing(steps(db, stretch, _picker(Finder(query)))) as all_steps:
+        async for made in all_steps:
+            for line in reversed(made.made) if newest_first else made.made:
+                weight += len(line.data)
+                if lines and (len(lines) >= limit or weight > most_bytes):
+                    return _found(lines, made.total, newest_first=newest_first)
+                lines.append(line)
+            ends, total = (made.rest.before or 0) if newest_first else made.rest.after, made.total
+    return Found(lines=lines[::-1] if newest_first else lines, scanned_to=ends, total=total, done=True)
 
 
 def _found(lines: list[StoredLine], total: int, *, newest_first: bool) -> Found:

@@ -1,12 +1,13 @@
-"""A stretch of a run's chunks, read a few at a time and taken apart in a thread. No transaction outlives a step."""
+"""A stretch of a run's chunks, read a few at a time and taken apart in a thread. No transaction outlives a read."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from sqlalchemy import Row, Select, bindparam, func, select
 
@@ -52,9 +53,96 @@ class Step(Generic[T]):
 Work = Callable[[Sequence[Row[Any]], int, int], T]
 
 
-@whole
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """The next chunks of a stretch, the lines that are wanted of them (`first` > `last`: none), and what is left."""
+
+    rows: Sequence[Row[Any]]
+    first: int
+    last: int
+    total: int
+    rest: Stretch
+    done: bool
+
+
+async def steps(db: Database, stretch: Stretch, work: Work[T]) -> AsyncGenerator[Step[T], None]:
+    """Do `work` in a thread on all chunks of `stretch`, some of them a step; at least one step comes.
+
+    Lines printed before a step is asked for belong to it. From the second step on, the next chunks are read while the
+    work is done: close this when it is left early. Raises `NotFound`, and `Broken` when reading fails.
+    """
+    read = await _read(db, stretch)
+    async with _Ahead(db) as ahead:
+        size, asked_on = stretch.size, False
+        while True:
+            async with db.one_scan:
+                # Many want no more than the first step.
+                if asked_on and not read.done:
+                    ahead.start(replace(read.rest, size=size))
+                begun = time.perf_counter()
+                made = await _worked(work, read)
+                size = _adapted(read.rest.size, time.perf_counter() - begun)
+            rest = replace(read.rest, size=size)
+            yield Step(made=made, first=read.first, last=read.last, total=read.total, rest=rest, done=read.done)
+            if read.done:
+                return
+            asked_on = True
+            read = await ahead.taken() or await _read(db, rest)
+
+
 async def step(db: Database, stretch: Stretch, work: Work[T]) -> Step[T]:
-    """Do `work` in a thread on the next chunks of `stretch`. Raises `NotFound`, and `Broken` when reading fails."""
+    """The first of `steps`."""
+    async with aclosing(steps(db, stretch, work)) as made:
+        return await anext(made)
+
+
+class _Ahead:
+    """The next chunks, read before they are asked for. As they may never be, only a few hold some at once."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._reading: asyncio.Task[_Read] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    def start(self, stretch: Stretch) -> None:
+        if self._db.reads_ahead:
+            self._db.reads_ahead -= 1
+            self._reading = asyncio.create_task(_read(self._db, stretch), name="store read ahead")
+
+    async def taken(self) -> _Read | None:
+        """None when there are none, or when lines may have been printed after the end was read."""
+        if self._reading is None:
+            return None
+        read = await asyncio.shield(self._reading)
+        await self._over()
+        return None if read.done and not read.rest.newest_first else read
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._over()
+
+    async def _over(self) -> None:
+        if self._reading is not None:
+            reading, self._reading = self._reading, None
+            self._db.reads_ahead += 1
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+def _adapted(size: int, took: float) -> int:
+    """A step's size, towards the aim by what the work on one of `size` took: to four times or a fourth at most."""
+    grown = size * min(4.0, max(0.25, STEP_SECONDS / max(took, 1e-4)))
+    return int(min(max(grown, FIRST_STEP / 4), LARGEST_STEP))
+
+
+@whole
+async def _worked(work: Work[T], read: _Read) -> T:
+    return await asyncio.to_thread(work, read.rows, read.first, read.last)
+
+
+@whole
+async def _read(db: Database, stretch: Stretch) -> _Read:
     total, rows = await _rows(db, stretch)
     before = total + 1 if stretch.before is None else min(stretch.before, total + 1)
     first, last = stretch.after + 1, before - 1
@@ -62,20 +150,13 @@ async def step(db: Database, stretch: Stretch, work: Work[T]) -> Step[T]:
         first, last = max(first, rows[0].first_line), min(last, rows[-1].last_line)
     else:
         last = first - 1
-    async with db.one_scan:
-        begun = time.perf_counter()
-        made = await asyncio.to_thread(work, rows, first, last)
-        took = time.perf_counter() - begun
-    # Grown or shrunk towards the aim, to four times as much or a fourth at most.
-    size = stretch.size * min(4.0, max(0.25, STEP_SECONDS / max(took, 1e-4)))
-    rest = replace(stretch, size=int(min(max(size, FIRST_STEP / 4), LARGEST_STEP)))
     if stretch.newest_first:
-        rest = replace(rest, before=first if rows else before)
+        rest = replace(stretch, before=first if rows else before)
         done = not rows or first <= stretch.after + 1
     else:
-        rest = replace(rest, after=max(stretch.after, last))
+        rest = replace(stretch, after=max(stretch.after, last))
         done = not rows or last >= before - 1
-    return Step(made=made, first=first, last=last, total=total, rest=rest, done=done)
+    return _Read(rows=rows, first=first, last=last, total=total, rest=rest, done=done)
 
 
 async def _rows(db: Database, stretch: Stretch) -> tuple[int, Sequence[Row[Any]]]:

@@ -13,7 +13,7 @@ from app.domain.levels import Level
 from app.store import audit, output
 from app.store.chunk import encode, opened
 from app.store.compacting import compact
-from app.store.database import READERS, Database
+from app.store.database import READERS, READS_AHEAD, Database
 from app.store.lines import as_columns
 from app.store.output import StoredLine
 from app.store.query import Finder
@@ -201,6 +201,56 @@ async def test_searches_that_stand_still_hold_nobody_up(db: Database, run: int) 
 
     for one in searches:
         await one.aclose()
+
+
+async def test_lines_printed_before_a_part_is_asked_for_are_in_it(db: Database, run: int) -> None:
+    """Also where the end was read ahead by then."""
+    await fill(db, run, some_lines(20_000))
+    found: list[int] = []
+    printed = 20_000
+    async for part in search(db, run, Query(), limit=30_000):
+        found += part.hits
+        if not part.done:
+            printed += 1
+            await output.append(db, run, [line(printed, b"late")])
+
+    assert printed > 20_001
+    assert found == list(range(1, printed + 1))
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_few_that_stand_still_hold_what_they_read_ahead_and_none_after_their_end(
+    db: Database, run: int, newest_first: bool
+) -> None:
+    await fill(db, run, some_lines(20_000))
+    searches = [search(db, run, Query(), newest_first=newest_first) for _ in range(3 * READS_AHEAD)]
+    for one in searches:
+        for _ in range(2):
+            assert not (await anext(one)).done
+
+    assert db.reads_ahead == 0
+    await asyncio.gather(*[one.aclose() for one in searches])
+    assert db.reads_ahead == READS_AHEAD
+    assert (await all_parts(db, run, Query(), newest_first=newest_first))[-1].matches == 20_000
+    assert db.reads_ahead == READS_AHEAD
+
+
+async def test_a_search_cancelled_while_it_reads_ahead_leaves_nothing_open(db: Database, run: int) -> None:
+    await fill(db, run, some_lines(20_000))
+    for _ in range(5):
+        second = asyncio.Event()
+
+        async def watch(second: asyncio.Event = second) -> None:
+            async for part in search(db, run, Query()):
+                if part.first > 1:
+                    second.set()
+
+        task = asyncio.create_task(watch())
+        await second.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert db.reads_ahead == READS_AHEAD
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
