@@ -388,8 +388,19 @@ def setup_image_of(instance: str, live: LiveRun) -> str:
 
 def setup_images_of(instance: str, live: LiveRun) -> list[str]:
     """One for each try: an engine may end a commit long after the server that asked for it."""
-    later = [f"crucible-run/{instance}:{live.id}-{number}" for number in range(2, live.tries + 1)]
-    return [f"crucible-run/{instance}:{live.id}", *later]
+    first = f"{prefix_of_images(instance)}{live.id}"
+    return [first, *(f"{first}-{number}" for number in range(2, live.tries + 1))]
+
+
+def prefix_of_images(instance: str) -> str:
+    """How the names of all setup images of this server begin."""
+    return f"crucible-run/{instance}:"
+
+
+def run_of_image(reference: str) -> int | None:
+    """Whose setup image it is, by its name."""
+    number = reference.rpartition(":")[2].partition("-")[0]
+    return int(number) if number.isdigit() else None
 
 
 def _sentence(error: Exception) -> str:

@@ -4,17 +4,18 @@ rest."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 
-from app.domain.errors import CrucibleError
+from app.domain.errors import CrucibleError, NotFound
 from app.domain.events import RunAdopted, RunBegunAnew, RunFroze
 from app.domain.runs import LIVE_STATES, Outcome, Phase, Run, RunState
 from app.domain.stops import Receipt
 from app.store import events, output, runs, stops
-from app.supervision.attempt import Attempt, setup_image_of
+from app.supervision.attempt import Attempt, prefix_of_images, run_of_image, setup_image_of
 from app.supervision.data_folder import started_anew
 from app.supervision.live_run import Ending, LiveRun, stopped
 from app.supervision.stop import StopLane, until_recorded
@@ -208,8 +209,20 @@ class Reconciler:
                     if not known and time.time() - sandbox.started_at > YOUNG:
                         log.warning("ending a container nobody owns: run %s, %s", sandbox.run, sandbox.role)
                         await self._lane.end_stray(sandbox)
+                await self.remove_images_of_ended_runs()
             except (SandboxError, CrucibleError) as error:
                 log.warning("could not reconcile: %s", error)
+
+    async def remove_images_of_ended_runs(self) -> None:
+        """An engine makes to its end what a stop came into the middle of; nobody uses that any more."""
+        for reference in await self._shop.driver.list_images(prefix_of_images(self._shop.instance)):
+            run = run_of_image(reference)
+            if run is None or run in self._shop.lives:
+                continue
+            with contextlib.suppress(NotFound):
+                if (await runs.get(self._shop.db, run)).state is RunState.ENDED:
+                    log.warning("removing an image of an ended run: %s", reference)
+                    await self._shop.driver.remove_image(reference)
 
 
 def _what_happened(run: Run, agent: Sandbox | None, *, started_anew: bool) -> Ending:

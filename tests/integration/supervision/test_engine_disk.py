@@ -149,6 +149,35 @@ async def test_root_whose_image_is_being_made_is_not_ended(open_house: OpenHouse
         assert (await house.until_ended(run.id)).outcome is Outcome.SUCCEEDED
 
 
+async def test_an_image_that_a_stop_came_into_the_middle_of_is_removed_when_the_engine_has_made_it(
+    open_house: OpenHouse,
+) -> None:
+    async with open_house(knobs()) as house:
+        begun, engine = asyncio.Event(), house.driver.engine
+
+        async def slow(_sandbox: Sandbox, _reference: str) -> str:
+            begun.set()
+            await asyncio.Event().wait()
+            return ""
+
+        commit, house.driver.commit = house.driver.commit, slow  # type: ignore[method-assign]
+        (stopped,) = await house.submit()
+        await begun.wait()
+        reason = StopReason(source=StopSource.OPERATOR, actor="ada", text="", path="test")
+        await house.supervisor.stop(stopped.id, kind=StopKind.STOP, reason=reason, wait=True)
+        await house.until_ended(stopped.id)
+        house.driver.commit = commit  # type: ignore[method-assign]
+        house.driver.knobs = knobs(run_for=math.inf)
+        (at_work,) = await house.submit()
+        await house.until(at_work.id, lambda found: found.phase is Phase.AGENT)
+        late, others = f"crucible-run/test:{stopped.id}", {"crucible-run/another:1", "crucible-run/test:999"}
+        engine.images |= {late, f"{late}-2", *others}
+        await house.supervisor._reconciler.remove_images_of_ended_runs()
+
+        left = {name for name in engine.images if name.startswith("crucible-run/")}
+        assert left == {f"crucible-run/test:{at_work.id}", *others}
+
+
 async def test_two_images_at_once_are_reckoned_together(open_house: OpenHouse) -> None:
     async with open_house(knobs(), engine_reserve_bytes=RESERVE) as house:
         disk = house.supervisor._disk
