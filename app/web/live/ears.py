@@ -1,20 +1,20 @@
-"""Waking readers: a thousand at once must not keep the event loop from a stop."""
+"""Ringing for readers: a thousand at once must not keep the event loop from a stop."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-#: Readers that are woken before anything else of the server gets its turn.
+#: Readers that are rung for before anything else of the server gets its turn.
 SLICE = 100
 
 
 class Ear:
     """One reader's: rung when something it follows has news. Carries none: the reader looks at what it follows."""
 
-    __slots__ = ("_loop", "_patience", "_reader", "_rung", "_sending_since", "_waiting", "beat_due")
+    __slots__ = ("_at_once", "_loop", "_patience", "_reader", "_rung", "_sending_since", "_waiting", "beat_due")
 
     def __init__(self, patience: float = math.inf) -> None:
         self.beat_due = False  #: a heartbeat is to be sent
@@ -23,6 +23,7 @@ class Ear:
         self._patience = patience
         self._rung = False
         self._waiting: asyncio.Future[None] | None = None
+        self._at_once: Callable[[], bool] | None = None
         self._sending_since: float | None = None
 
     def sending(self) -> None:
@@ -51,18 +52,30 @@ class Ear:
             self.ring()
 
     def ring(self) -> None:
-        self._rung = True
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        waiting = self._waiting
+        if waiting is None or waiting.done():
+            self._rung = True
+            return
+        try:
+            if self._at_once is not None and self._at_once():
+                return
+        except Exception as error:  # whatever it is: this reader's to raise, and no other's
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(None)
 
-    async def wait(self) -> None:
-        """Until it is rung, or was since the last call."""
+    async def wait(self, at_once: Callable[[], bool] | None = None) -> None:
+        """Until it is rung, or was since the last call.
+
+        `at_once` is called by whoever rings while it waits: when it answers True, all is done and the wait goes on.
+        What it raises is raised here.
+        """
         if not self._rung:
-            self._waiting = self._loop.create_future()
+            self._waiting, self._at_once = self._loop.create_future(), at_once
             try:
                 await self._waiting
             finally:
-                self._waiting = None
+                self._waiting = self._at_once = None
         self._rung = False
 
 
@@ -90,7 +103,7 @@ class Ears:
             yield everyone[start : start + SLICE]
 
     async def ring(self) -> None:
-        """Wake all of them; whatever else the server has to do comes between the slices."""
+        """Ring all of them; whatever else the server has to do comes between the slices."""
         for some in self.slices():
             for ear in some:
                 ear.ring()

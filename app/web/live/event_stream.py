@@ -9,6 +9,8 @@ from starlette.applications import Starlette
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.web.live.wire import Wire
+
 #: Proxies that gather an answer would hold frames back.
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 #: In a request's scope: the server's own `send`.
@@ -30,12 +32,13 @@ class EventStream(StreamingResponse):
     """`text/event-stream`. Ends with its frames, or when the reader goes, or when the task that sends is cancelled.
 
     That task is the request's own, and one more waits for the reader to go: a thousand readers are two thousand tasks.
-    HEAD is answered without frames.
+    What others send by `wire` comes between its frames. HEAD is answered without frames.
     """
 
-    def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes, None], wire: Wire) -> None:
         super().__init__(frames, media_type="text/event-stream", headers=_HEADERS)
         self._frames = frames
+        self._wire = wire
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -45,6 +48,7 @@ class EventStream(StreamingResponse):
         sending = asyncio.current_task()
         assert sending is not None
         straight: Send = scope[_SEND]
+        self._wire.connect(straight)
         going = asyncio.create_task(_cancel_when_gone(receive, sending))
         try:
             async for frame in self._frames:

@@ -119,6 +119,10 @@ class WallReader:
         self._tools = b""
         self._queue_seen = -1
 
+    @property
+    def behind(self) -> bool:
+        return self._feed.wall is not self._wall
+
     async def fragments(self) -> Sequence[bytes]:
         """What this reader has not got: the order, cards in their newest version, the counts and the queue."""
         wall = self._feed.wall

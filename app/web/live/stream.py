@@ -8,13 +8,16 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from app.web.live.ears import Ear
 from app.web.live.feeds import Feeds
 from app.web.live.frames import Cursor, frame
 from app.web.live.readers import RunReader, WallReader, WallTopic
+from app.web.live.strip_feed import StripFeed
+from app.web.live.wire import Wire
 
 #: Seconds between looks whether the reader may still read; looked at with a heartbeat.
 CHECK_SECONDS = 30.0
@@ -77,10 +80,47 @@ def _watching(stack: ExitStack, feeds: Feeds, topics: Topics, listener: Listener
     return stack.enter_context(feeds.presence.watch(session=listener.session, name=listener.name, runs=seen))
 
 
-async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncGenerator[bytes, None]:
+class _Place:
+    """Where one reader is in what it follows, walls aside."""
+
+    def __init__(self, ear: Ear, runs: Mapping[int, RunReader], strip_feed: StripFeed) -> None:
+        self._ear = ear
+        self._runs = runs
+        self._strip_feed = strip_feed
+        self._strip = b""
+
+    def news(self, of_walls: Sequence[bytes] = ()) -> bytes:
+        """What its reader has not been sent, among it the heartbeat that is due. Raises what reading raised.
+
+        Fragments of all topics come first: an alert is never late behind the output of another run.
+        """
+        parts: list[bytes] = []
+        for reader in self._runs.values():
+            parts += reader.fragments()
+        parts += of_walls
+        self._strip_feed.require_whole()
+        if self._strip_feed.frame is not self._strip:
+            self._strip = self._strip_feed.frame
+            parts.append(self._strip)
+        for reader in self._runs.values():
+            parts += [part for part in (reader.next(), reader.tally()) if part]
+        if self._ear.beat_due:
+            self._ear.beat_due = False
+            parts.append(heartbeat(self._runs))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @property
+    def behind(self) -> bool:
+        """There is more of a run."""
+        return any(reader.behind for reader in self._runs.values())
+
+
+async def frames(
+    feeds: Feeds, topics: Topics, listener: Listener, wire: Wire | None = None
+) -> AsyncGenerator[bytes, None]:
     """Everything about the topics, each run after its cursor, for ever.
 
-    Fragments of all topics come first: an alert is never late behind the output of another run.
+    While nothing has to be waited for, whoever rings sends by `wire`, and nothing is yielded.
     """
     with ExitStack() as stack:
         ear = stack.enter_context(feeds.reader(patience=listener.patience))
@@ -95,31 +135,34 @@ async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncGener
         runs = {run: RunReader(feed, topics.runs[run]) for run, feed in run_feeds.items()}
         me, words = listener.name, listener.words
         walls = [WallReader(wall_news, topic, me=me, words=words) for topic in topics.walls if wall_news]
+        place = _Place(ear, runs, strip_feed)
         # Readers that came together, after a restart, ask one after the other.
-        strip, check_at = b"", time.monotonic() + listener.check_seconds * random.random()
-        while not feeds.leaving.is_set():
-            parts: list[bytes] = []
-            for reader in runs.values():
-                parts += reader.fragments()
-            for wall in walls:
-                parts += await wall.fragments()
-            if strip_feed.frame is not strip:
-                strip = strip_feed.frame
-                parts.append(strip)
-            strip_feed.require_whole()
-            for reader in runs.values():
-                parts += [part for part in (reader.next(), reader.tally()) if part]
-            if ear.beat_due:
-                ear.beat_due = False
-                parts.append(heartbeat(runs))
-                if time.monotonic() >= check_at:
-                    check_at = time.monotonic() + listener.check_seconds
-                    if not await listener.may_read():
-                        yield bye("signed_out")
-                        return
-            if parts:
+        check_at = time.monotonic() + listener.check_seconds * random.random()
+
+        def asks() -> bool:
+            """Whether it is time to ask if the reader may still read."""
+            return ear.beat_due and time.monotonic() >= check_at
+
+        def at_once() -> bool:
+            """Sends what is new. False: the rest is for this reader's own task, because it waits for something."""
+            if wire is None or asks() or feeds.leaving.is_set() or any(wall.behind for wall in walls):
+                return False
+            if (news := place.news()) and not wire.send(news):
                 ear.sending()
-                yield parts[0] if len(parts) == 1 else b"".join(parts)
+                return False
+            return not place.behind
+
+        while not feeds.leaving.is_set():
+            of_walls = [fragment for wall in walls for fragment in await wall.fragments()]
+            asking, news = asks(), place.news(of_walls)
+            if asking:
+                check_at = time.monotonic() + listener.check_seconds
+                if not await listener.may_read():
+                    yield bye("signed_out")
+                    return
+            if news:
+                ear.sending()
+                yield news
                 ear.sent()
             for reader in runs.values():
                 count = 0
@@ -129,6 +172,9 @@ async def frames(feeds: Feeds, topics: Topics, listener: Listener) -> AsyncGener
                         ear.sending()
                         yield news
                         ear.sent()
-            if not any(reader.behind for reader in runs.values()):
-                await ear.wait()
+            if not place.behind:
+                await ear.wait(at_once)
+                if wire is not None:
+                    await wire.rest()
+                    ear.sent()
         yield bye("shutdown")

@@ -13,6 +13,7 @@ from app.web.live.event_stream import EventStream
 from app.web.live.frames import Cursor, parse_cursor
 from app.web.live.readers import WallTopic
 from app.web.live.stream import Listener, Topics, frames
+from app.web.live.wire import Wire
 from app.web.state import WebRequest
 from app.web.wall_query import WallQuery, parse_wall
 from app.web.words import shows_words
@@ -122,4 +123,5 @@ def respond(request: WebRequest, visitor: Visitor, topics: Topics) -> Response:
         may_read=may_read,
         patience=SEND_SECONDS,
     )
-    return EventStream(frames(feeds, topics, listener))
+    wire = Wire()
+    return EventStream(frames(feeds, topics, listener, wire), wire)
