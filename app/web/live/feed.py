@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 
 from app.web.live.ears import Ears
 
+#: Seconds that what hurries nobody waits for news to travel with: a send costs more than what is in it.
+WITH_NEWS_SECONDS = 0.2
+
 
 class Feed(ABC):
     """Lives as long as it has readers. When it fails, they fail with it and come back to a new one."""

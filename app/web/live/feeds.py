@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.store.database import Database
 from app.supervision.supervisor import Supervisor
 from app.web.live.ears import Ear, Ears
-from app.web.live.feed import Feed
+from app.web.live.feed import WITH_NEWS_SECONDS, Feed
 from app.web.live.permits import Permits
 from app.web.live.presence import Presence
 from app.web.live.reading import Reading
@@ -29,8 +29,6 @@ from app.web.templates import Pages
 MOST_READERS = 1200
 #: Seconds between heartbeats: named frames, so that a page can tell a silent stream from a dead one.
 BEAT_SECONDS = 2.0
-#: Seconds a heartbeat waits for news to travel with: a send costs more than what is in it.
-WITH_NEWS_SECONDS = 0.2
 #: Seconds that readers have for the last frame when the server leaves.
 FAREWELL_SECONDS = 0.5
 

@@ -12,7 +12,7 @@ import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.attendance import Attended
 from app.store import output, usage
@@ -23,7 +23,7 @@ from app.store.usage import UsagePoint
 from app.supervision.doorbell import Bell, Doorbell
 from app.supervision.recorder import Account
 from app.web.contexts.fragments import Panel
-from app.web.live.feed import Feed
+from app.web.live.feed import WITH_NEWS_SECONDS, Feed
 from app.web.live.frames import Cursor, at, frame
 from app.web.live.reading import MOST_BYTES, MOST_LINES, Reading
 from app.web.live.rung import rung_since, rung_within
@@ -98,6 +98,7 @@ class RunFeed(Feed):
         self._tally_at = 0.0
         self._tally_due = False
         self._tally = b""
+        self._usage_since: float | None = None  #: monotonic; usage waits for other news to travel with
         self._run = run
         self._db = db
         self._reading = reading
@@ -129,10 +130,11 @@ class RunFeed(Feed):
                 await rung_since(bell)  # What rang meanwhile is read now; what rings from here on is not lost.
 
     async def _news(self, bell: Bell) -> None:
-        """Until something rang, or what was put off is due."""
+        """Until something rang, or what was put off is due and nothing came that it could travel with."""
         panel = self._panel_at + PANEL_SECONDS if self._panel_due else math.inf
         tally = self._tally_at + TALLY_SECONDS if self._tally_due else math.inf
-        await rung_within(bell, min(panel, tally) - time.monotonic())
+        points = math.inf if self._usage_since is None else self._usage_since
+        await rung_within(bell, min(panel, tally, points) + WITH_NEWS_SECONDS - time.monotonic())
 
     async def _look(self) -> None:
         old = self._head
@@ -144,13 +146,24 @@ class RunFeed(Feed):
         cursor = Cursor(event=event, line=now.lines, usage=now.usage)
         head = Head(standing=now, cursor=cursor, panel=panel, alerts=alerts, tally=self._tally)
         if old is not None:
-            if now == old.standing and panel is old.panel and alerts is old.alerts and head.tally is old.tally:
+            if panel is old.panel and alerts is old.alerts and head.tally is old.tally and self._may_wait(old, head):
                 return
+            self._usage_since = None
             head.output = await self._output(old, head, found.lines)
             head.step = _step(old, head)
             self._chain_up(old, head)
         self._head = head
         await self.tell()
+
+    def _may_wait(self, old: Head, head: Head) -> bool:
+        """Whether the record has nothing new for readers, or for a while yet nothing but usage."""
+        if head.standing == old.standing:
+            return True
+        if head.standing != replace(old.standing, usage=head.standing.usage):
+            return False
+        if self._usage_since is None:
+            self._usage_since = time.monotonic()
+        return time.monotonic() - self._usage_since < WITH_NEWS_SECONDS
 
     async def _fragments(self, old: Head | None, event: int) -> tuple[bytes, bytes, int]:
         """Panel and alerts, and the last event they know: the old ones when they are young and nothing happened."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator
 
@@ -11,9 +12,11 @@ import pytest
 from starlette.types import Message
 
 from app.domain.alerts import Category, Finding, Severity
-from app.store import alerts
+from app.store import alerts, usage
+from app.store.usage import UsagePoint
 from app.web.live import feeds as feeds_module
-from app.web.live import stream
+from app.web.live import run_feed, stream
+from app.web.live.ears import Ear
 from app.web.live.readers import WallTopic
 from app.web.live.reading import MOST_LINES
 from app.web.live.stream import Listener, Topics
@@ -202,3 +205,37 @@ async def test_more_than_goes_into_a_frame_is_read_on_by_the_readers_task(site: 
         await site.print(run.id, *[b"line"] * (MOST_LINES + 1))
         await one.has(MOST_LINES + 3)
         assert one.lines == list(range(1, MOST_LINES + 4))
+
+
+async def test_usage_waits_for_lines_to_travel_with(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_feed, "WITH_NEWS_SECONDS", 3600.0)
+    run = await site.seed(b"line 1")
+    async with watching(site, of(run.id)) as one:
+        await one.has(1)
+        await add_usage(site, run.id)
+        await until(lambda: usage_waits(site, run.id))
+        assert one.senders(b"usage") == set()
+        await site.print(run.id, b"line")
+        await one.has(2)
+        (chunk,) = [chunk for _, chunk in one.chunks if b"event: usage" in chunk]
+        assert b"event: lines" in chunk
+
+
+async def test_usage_comes_alone_when_there_is_nothing_else(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_feed, "PANEL_SECONDS", math.inf)
+    run = await site.seed(b"line 1")
+    async with watching(site, of(run.id)) as one:
+        await one.has(1)
+        await add_usage(site, run.id)
+        await until(lambda: count_of(one, "usage", 1))
+
+
+async def add_usage(site: Site, run: int) -> None:
+    await usage.append(site.db, run, [UsagePoint(seq=1, at=1.0, cpu_mean=0.5, cpu_max=1.0, memory_bytes=1, pids=2)])
+    site.supervisor.doorbell.ring(run)
+
+
+async def usage_waits(site: Site, run: int) -> bool:
+    """Whether the feed has read that there is usage, and told nobody."""
+    with feeds_of(site).run(run, Ear()) as feed:
+        return feed._usage_since is not None
