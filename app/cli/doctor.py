@@ -106,6 +106,14 @@ async def _engine(settings: Settings, driver: Driver) -> list[Check]:
         Check(name=f"{warning.program} version", good=None, found=warning.version, todo=warning.text)
         for warning in warnings(await driver.versions())
     ]
+    if (room := await driver.disk_room()) is not None:
+        enough = room.bytes >= settings.engine_reserve_bytes
+        todo_disk = (
+            "" if enough else "Free space there: docker system df shows what takes it. Until then no run begins."
+        )
+        found.append(
+            Check(name="engine's disk", good=enough, found=f"{room.bytes / 1024**3:.1f} GiB free", todo=todo_disk)
+        )
     found.append(Check(name="gVisor", good=None, found="registered" if gvisor else "not registered", todo=todo))
     return found
 

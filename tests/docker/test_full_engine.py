@@ -6,6 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -195,6 +198,16 @@ def assert_whole(servers: Servers, run: dict[str, Any]) -> None:
     assert hashlib.sha256(printed(lines)).hexdigest() == run["submission"]
 
 
+def doctor(servers: Servers) -> str:
+    """What it says. There is something to do."""
+    crucible = str(Path(sys.executable).parent / "crucible")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRUCIBLE_")}
+    settings = {"CRUCIBLE_DATA": str(servers.data), "CRUCIBLE_DOCKER_HOST": servers.engine, **servers.settings}
+    told = subprocess.run([crucible, "doctor"], env={**clean, **settings}, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 3, told.stderr
+    return told.stdout
+
+
 def assert_names_the_disk(text: str) -> None:
     assert "the container engine's disk" in text
     assert "docker system df" in text
@@ -248,6 +261,7 @@ def test_a_full_disk_is_not_noticed_by_an_agent_and_is_told_of_what_cannot_begin
         assert_names_the_disk(said["detail"])
         assert_healthy(servers)
         assert alerts(servers, "open") == [ALERT]
+        assert re.search(r"MISSING +engine's disk +0\.0 GiB free +Free space there", doctor(servers))
 
         whole = until_ended(servers, talk)
         assert_whole(servers, whole)
