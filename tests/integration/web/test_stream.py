@@ -339,13 +339,16 @@ async def test_the_last_reader_to_leave_takes_the_feed_with_it(site: Site) -> No
     async with reading(site, f"/stream?run={run.id}") as one, reading(site, "/stream?wall=1") as two:
         assert (await anext(one)).name == (await anext(two)).name == "hello"
         assert feeds.readers == 2
+        tasks = [shared.task for shared in feeds._shared.values()]
+        assert len(tasks) == 3, "of the run, of the wall, of the header"
 
     async def gone() -> bool:
         return feeds.readers == 0
 
     await until(gone)
     assert feeds._shared == {}
-    await asyncio.sleep(0)  # Their tasks end.
+    await asyncio.wait(tasks)  # What they are in the middle of storing or reading, they end first.
+    assert all(task.cancelled() for task in tasks)
     assert not site.supervisor.doorbell._of_run
     assert len(site.supervisor.doorbell._all) == 1, "the wall's alone: it stays"
 
