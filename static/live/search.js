@@ -20,6 +20,7 @@ export class Search {
   #at = 0; // the hit that was walked to
   #abort = null;
   #busy = false;
+  #begun = false; // the server takes the query: new lines may be searched for it
   #due = 0;
 
   constructor(pane, log, ribbon) {
@@ -141,6 +142,7 @@ export class Search {
 
   #forget() {
     this.#abort?.abort();
+    this.#busy = this.#begun = false;
     this.#hits = [];
     this.#known = new Set();
     this.#matches = this.#scanned = this.#at = 0;
@@ -186,9 +188,10 @@ export class Search {
   async #run(after) {
     this.#abort?.abort();
     const abort = (this.#abort = new AbortController());
-    this.#busy = true;
+    this.#busy = this.#begun = true;
     try {
       for await (const part of this.#parts(after, abort.signal)) {
+        if (abort.signal.aborted) return; // what had arrived already is of no use any more
         const hits = part.hits.filter((hit) => hit <= this.#log.until);
         this.#matches += part.found - part.hits.length + hits.length;
         const from = this.#scanned + 1;
@@ -201,9 +204,10 @@ export class Search {
         this.#show();
       }
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (abort.signal.aborted) return;
       this.#problem({ what: `The search broke off: ${error.message}.`, todo: "Search again." });
     }
+    if (abort.signal.aborted) return;
     this.#busy = false;
     this.#show();
     this.#goOn();
@@ -250,11 +254,15 @@ export class Search {
 
   /** New lines are searched too, a few times a second at most. */
   #goOn() {
-    if (!this.#active() || this.#busy || this.#scanned >= this.#log.end || this.#pane.part("log-problem").firstElementChild) return;
+    if (!this.#waits() || this.#scanned >= this.#log.end || this.#pane.part("log-problem").firstElementChild) return;
     this.#due ||= setTimeout(() => {
       this.#due = 0;
-      if (this.#active() && !this.#busy) this.#run(this.#scanned);
+      if (this.#waits()) this.#run(this.#scanned);
     }, GATHER);
+  }
+
+  #waits() {
+    return this.#active() && this.#begun && !this.#busy;
   }
 
   #downloads() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import PATIENCE, Api, Open
 from tests.browser.test_story import shown, shown_numbers
@@ -108,6 +108,30 @@ def test_a_bad_pattern_is_explained_in_place_and_the_output_stays(open_page: Ope
     look_for(mixed, "(broke")
     mixed.uncheck("#log-search input[name=regex]")
     expect(problem).to_be_empty()
+
+
+def test_new_lines_are_not_searched_for_a_pattern_that_the_server_has_not_taken(open_page: Open, api: Api) -> None:
+    page = open_page(f"/runs/{api.start('chatter')}", statuses=(400,))
+    expect(page.locator("#L10")).to_be_attached()
+    look_for(page, "[0-9]", "regex")
+    expect(page.locator("#log-found-text")).to_have_text(re.compile(r"^[1-9]\d* lines?$"))
+    asked: list[str] = []
+    questions: list[Route] = []
+
+    def ask(route: Route) -> None:
+        asked.append(route.request.url)
+        if "after=999999999999" in route.request.url:
+            questions.append(route)  # its answer is long in coming
+        else:
+            route.continue_()
+
+    page.route("**/search?*", ask)
+    look_for(page, "(broken")
+    newest = shown_numbers(page)[-1]
+    expect(page.locator(f"#L{newest + 20}")).to_be_attached()
+    assert [address for address in asked if "broken" in address] == [questions[0].request.url]
+    questions[0].continue_()
+    expect(page.locator("#log-problem")).to_contain_text("missing )")
 
 
 def test_the_address_brings_the_search_back_with_and_without_javascript(mixed: Page, open_page: Open) -> None:
