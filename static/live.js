@@ -25,7 +25,7 @@ const { stream: followed, version, worker } = document.body.dataset;
 let line = null;
 const wall = document.getElementById("wall") ? new Wall(document.getElementById("wall"), (query) => line?.follow(query)) : null;
 const watched = new Map([...document.querySelectorAll("[data-cursor]")].map((root) => [root.dataset.run, new Watched(root)]));
-const tallies = new Map([...watched].map(([run, { cursor }]) => [run, new Tally(run, Number(cursor.split(".")[1]))]));
+const tallies = new Map([...watched].map(([run, { cursor, pane, log }]) => [run, new Tally(run, Number(cursor.split(".")[1]), pane, log)]));
 showBehind(() => Math.max(0, ...[...tallies.values()].map((tally) => tally.behind)));
 const beside = watched.size === 2 ? new Beside([...watched.values()]) : null;
 startKeys(() => beside?.leader ?? watched.values().next().value ?? { wall });

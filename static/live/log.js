@@ -9,6 +9,7 @@ const DROP = 500; // rows taken off at a time
 const AT_ONCE = [50, 400]; // rows that go into the page between two pictures, least and most
 const STUTTER = 20; // ms that writing them may take before it is fewer
 const BACKLOG = 2_000; // rows that wait for their picture; more than that are nobody's to read in passing
+const NO_PICTURE = 250; // ms after which rows go into the page without one: a page that is covered, or the machine busy, has none
 const NEAR_END = 24; // px
 const NEAR_EDGE = 600; // px from an edge of the rows at which more are asked for
 const GATHER = 300; // ms between two questions for what a filter wants of new lines
@@ -24,11 +25,13 @@ export class Log {
   #from; // the rows are those of lines #from to #to that are wanted
   #to;
   #end; // the newest line there is, as far as this page has heard
+  #came; // the newest line that was received: others may be known from a window
   #waiting = []; // rows received that are not in the page, the newest MOST_ROWS of them
   #cited = new Set();
   #attached; // the rows reach the end: what is new belongs below them
   #following;
   #frame = 0;
+  #late = 0;
   #incoming = []; // received, and due in the next pictures
   #atOnce = AT_ONCE[0];
   #mark = []; // [from, to] of the marked lines
@@ -38,6 +41,7 @@ export class Log {
   #asked = new URLSearchParams(); // the query that each window is asked with
   #filtered = false;
   #brought = -1; // where our own scrolling ended: not a hand's
+  #ended = -1; // the same of our scrolling to the end, until the browser tells of it
   #passed = []; // [first, last] of the lines that a burst brought and nobody saw here; nothing of them is above
   #absent = 0; // the marked line, if it is not there; it is opened when it comes
   #live;
@@ -53,7 +57,7 @@ export class Log {
     if (until) this.#until = Number(until);
     this.#from = Number(first);
     this.#to = Number(last);
-    this.#end = Number(total);
+    this.#end = this.#came = Number(total);
     this.#live = live === "true";
     this.#attached = atEnd === "true";
     this.#following = this.#attached && pane.marked.length === 0 && !until;
@@ -83,6 +87,13 @@ export class Log {
     return this.#following;
   }
 
+  /** All wanted lines up to this one are in the page, if it follows: its number, and when it was printed (0: not known). */
+  get here() {
+    let row = this.#rows.lastElementChild;
+    while (row && !row.dataset.at) row = row.previousElementSibling;
+    return { line: this.#to, at: Number(row?.dataset.at ?? 0) };
+  }
+
   /** The line that is read now: where `open` brings a line to. */
   get place() {
     if (this.#following) return this.#last;
@@ -93,18 +104,19 @@ export class Log {
 
   /** Rows as they come over the wire: [number, at, stream, [[text, look], …], complete, level]. */
   receive(rows) {
-    const fresh = rows.filter(([line]) => line > this.#end); // a stream that resumed may repeat itself
+    const fresh = rows.filter(([line]) => line > this.#came); // a stream that resumed may repeat itself
     if (fresh.length === 0) return;
-    this.#end = fresh.at(-1)[0];
+    this.#came = fresh.at(-1)[0];
+    this.#end = Math.max(this.#end, this.#came);
     for (const row of fresh) this.#incoming.push(row);
-    this.#draw();
-    if (document.hidden) this.#flush(); // a hidden page draws no pictures, yet must not gather without bound
+    if (document.hidden) this.#catchUp(); // a hidden page draws no pictures, yet must not gather without bound
+    else this.#draw();
   }
 
   /** Nothing more comes. */
   ended() {
     this.#live = false;
-    this.#show();
+    this.#catchUp();
   }
 
   /** Lines that alerts cite, and how many alerts are new. */
@@ -195,7 +207,7 @@ export class Log {
     this.#waiting = [];
     this.#missed.forget();
     this.#following = true;
-    this.#flush();
+    this.#flush(this.#atOnce);
     this.#toEnd();
     this.#show();
     return true;
@@ -240,15 +252,23 @@ export class Log {
 
   /** One write to the page per picture, however many frames came. */
   #draw() {
-    this.#frame ||= requestAnimationFrame(() => this.#flush());
+    this.#frame ||= requestAnimationFrame(() => this.#flush(this.#atOnce));
+    this.#late ||= setTimeout(() => this.#flush(AT_ONCE[1]), NO_PICTURE);
   }
 
-  #flush() {
+  /** All that is due, without a picture. */
+  #catchUp() {
+    this.#flush(BACKLOG);
+  }
+
+  /** `most`: rows that may go into the page now. */
+  #flush(most) {
     cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    clearTimeout(this.#late);
+    this.#frame = this.#late = 0;
     const begun = performance.now();
     const write = this.#following && !this.#filtered && this.#loading !== "window";
-    if (write) this.#write();
+    if (write) this.#write(most);
     else this.#keep(this.#incoming.splice(0));
     this.#show();
     this.#pane.tell("lines", this.#end);
@@ -260,10 +280,10 @@ export class Log {
     if (this.#absent && this.#absent <= this.#last) this.#goToMarked();
   }
 
-  /** As many of the rows that are due as a picture has time for. */
-  #write() {
-    if (this.#incoming.length > BACKLOG) this.#skip(this.#incoming.length - this.#atOnce);
-    this.#append(this.#incoming.splice(0, this.#atOnce));
+  /** The next of the rows that are due. */
+  #write(most) {
+    if (this.#incoming.length > BACKLOG) this.#skip(this.#incoming.length - most);
+    this.#append(this.#incoming.splice(0, most));
   }
 
   /** How many rows the next picture gets, when this one took `ms`. */
@@ -273,7 +293,8 @@ export class Log {
   }
 
   /** Rows that are not for the page now. */
-  #keep(rows) {
+  #keep(come) {
+    const rows = come.filter(([line]) => line > this.#to); // a window may have brought them
     if (!this.#following) this.#missed.add(rows);
     for (const row of rows) this.#waiting.push(row);
     if (this.#waiting.length > MOST_ROWS) this.#waiting.splice(0, this.#waiting.length - MOST_ROWS);
@@ -291,15 +312,16 @@ export class Log {
   }
 
   /** What the filter wants of the lines that are new. */
-  #pull() {
+  #pull(wait = GATHER) {
     this.#pulling ||= setTimeout(async () => {
       this.#pulling = 0;
       const before = this.#to;
-      if (await this.#load("newer", { after: this.#to })) {
-        if (this.#following) this.#toEnd();
-        if (this.#to < this.#end && this.#to > before) this.#pull();
-      }
-    }, GATHER);
+      const come = await this.#load("newer", { after: this.#to });
+      if (!this.#following || !this.#filtered) return;
+      if (come) this.#toEnd();
+      if (!come) this.#pull(AGAIN);
+      else if (this.#to < this.#end && this.#to > before) this.#pull();
+    }, wait);
   }
 
   /** Rows that follow those in the page. */
@@ -419,9 +441,11 @@ export class Log {
     this.#scroll.addEventListener("scroll", () => {
       const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
       const left = scrollHeight - scrollTop - clientHeight;
+      const ours = scrollTop === this.#ended; // told late: somebody may have paused meanwhile
+      this.#ended = -1;
       // Only a hand scrolls up; our own scrolling goes down, and rows that leave at the top happen while following.
       if (this.#following && left >= NEAR_END && scrollTop < before - 2) this.#pause();
-      else if (this.#returned(left, scrollTop > before)) this.follow();
+      else if (!ours && this.#returned(left, scrollTop > before)) this.follow();
       if (!this.#following && scrollTop < NEAR_EDGE && scrollTop < before) this.#more("older");
       if (!this.#attached && left < NEAR_EDGE && scrollTop > before) this.#more("newer");
       before = scrollTop;
@@ -444,6 +468,7 @@ export class Log {
       this.#pane.mark(Math.min(from ?? line, line), Math.max(from ?? line, line));
       this.#goToMarked();
     });
+    document.addEventListener("visibilitychange", () => this.#incoming.length > 0 && this.#catchUp());
     if (this.#pane.addressed) addEventListener("hashchange", () => this.#goToMarked());
     this.#pane.on("view", () => this.#following && this.#toEnd());
     new ResizeObserver(() => this.#following && this.#toEnd()).observe(this.#scroll);
@@ -512,7 +537,9 @@ export class Log {
   }
 
   #toEnd() {
+    const before = this.#scroll.scrollTop;
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    if (this.#scroll.scrollTop !== before) this.#ended = this.#scroll.scrollTop;
   }
 
   #show() {
@@ -524,6 +551,7 @@ export class Log {
     this.#pane.part("log-newer").hidden = this.#attached || this.#to >= this.#until;
     const here = () => this.#attached && this.#missed.lines === 0 && this.#missed.alerts === 0 && this.#nearEnd();
     this.#missed.show(this.#past || this.#following || here(), this.#attached); // to measure is to lay out: only if it must be
+    this.#pane.tell("shown");
   }
 
   #showPassed() {

@@ -46,7 +46,7 @@ export class Pane {
     return { id: this.id(`L${line}`), href: `${this.root.dataset.page}#L${line}` };
   }
 
-  /** "row" (a new row, to be dressed), "lines" (there are more), "place" (scrolled), "view" (looks other), "until" (another moment
+  /** "row" (a new row, to be dressed), "lines" (there are more), "shown" (what it holds, or whether it follows, may be other), "place" (scrolled), "view" (looks other), "until" (another moment
    * is looked at), "marked". */
   on(name, listener) {
     this.root.addEventListener(`crucible:${name}`, ({ detail }) => listener(detail));

@@ -73,8 +73,8 @@ export class Past {
   now() {
     this.#wanted = null;
     if (!this.active) return this.#tick();
-    if (!this.#show.now()) return location.assign(this.#root.querySelector("#time-back").href);
     this.#at = null;
+    if (!this.#show.now()) return location.assign(this.#here());
     this.#address();
     this.#tick();
     return undefined;
@@ -131,10 +131,15 @@ export class Past {
   }
 
   #address() {
+    history.replaceState(null, "", this.#here());
+  }
+
+  /** This page's address, at the moment that is shown. */
+  #here() {
     const url = new URL(location.href);
     if (this.#at === null) url.searchParams.delete("at");
     else url.searchParams.set("at", this.#at.toFixed(3));
-    history.replaceState(null, "", url);
+    return url;
   }
 
   #tick() {

@@ -69,8 +69,7 @@ export class Search {
   }
 
   async start() {
-    const following = this.#log.following;
-    const place = this.#log.place;
+    const place = this.#log.following ? null : this.#log.place;
     const before = this.#active();
     this.#query = this.#read();
     if (!before && !this.#active()) return; // a switch alone asks for nothing
@@ -79,7 +78,7 @@ export class Search {
     this.#address();
     this.#forget();
     if (!(await this.#accepted())) return;
-    await this.#log.look(this.#query, this.#form.elements.only.checked, following ? null : place);
+    await this.#log.look(this.#query, this.#form.elements.only.checked, this.#log.following ? null : place); // a hand may have gone to the end meanwhile
     if (this.#active()) this.#run(0);
   }
 

@@ -1,4 +1,4 @@
-// "Printed = stored = here": what the keeper says it printed, what the store has, and how far this page is.
+// "Printed = stored = here": what the keeper says it printed, what the store has, and how far the output in this page is.
 import { bytes, number, serverNow } from "./clock.js";
 
 const LATE = 1; // seconds behind from which a page says so
@@ -7,17 +7,18 @@ const MOST = 64; // accounts that are remembered
 
 export class Tally {
   #run;
+  #log;
   #known = null; // the server's last account
-  #here = 0; // number of the newest line that has arrived
-  #at = 0; // when it was printed
+  #came; // the newest line that was received, and when it was printed
   #told = []; // accounts and when they came, oldest first, as long as not all of one is stored and here
   #missing = 0; // lines between others that did not arrive
 
   /** @param last number of the newest line the page began with; 0 without any */
-  constructor(run, last) {
+  constructor(run, last, pane, log) {
     this.#run = run;
-    this.#here = last;
-    this.#at = Number([...document.querySelectorAll(`[data-cursor][data-run="${run}"] .ln`)].at(-1)?.dataset.at ?? 0);
+    this.#log = log;
+    this.#came = { line: last, at: log.here.at };
+    pane.on("shown", () => this.#show());
   }
 
   get #element() {
@@ -26,10 +27,9 @@ export class Tally {
 
   lines(rows) {
     for (const [line, at] of rows) {
-      if (line <= this.#here) continue;
-      this.#missing += line - this.#here - 1;
-      this.#here = line;
-      this.#at = at;
+      if (line <= this.#came.line) continue;
+      this.#missing += line - this.#came.line - 1;
+      this.#came = { line, at };
     }
     this.#show();
   }
@@ -42,26 +42,37 @@ export class Tally {
     setTimeout(() => this.#show(), KEEPS_UP + 100);
   }
 
+  /** What is in the page while its output follows; else what has come to it, and is shown when a hand goes there. */
+  get #here() {
+    return this.#log.following ? this.#log.here : this.#came;
+  }
+
+  /** Lines that are stored: what came was stored before it was sent, and the account may be a second older. */
+  get #lines() {
+    return Math.max(this.#known.lines, this.#came.line);
+  }
+
   /** Seconds between the newest line printed and the newest one here; 0 when all is here. */
   get behind() {
-    const known = this.#known;
-    if (!known || this.#here >= known.lines) return 0;
-    const newest = known.newest || serverNow();
-    return this.#at ? Math.max(0, newest - this.#at) : 0;
+    const here = this.#here;
+    if (!this.#known || here.line >= this.#lines) return 0;
+    const newest = this.#known.newest || serverNow();
+    return here.at ? Math.max(0, newest - here.at) : 0;
   }
 
   #show() {
     const known = this.#known;
     const element = this.#element;
     if (!known || !element) return;
-    const { printed, stored, lines, lost } = known;
+    const { printed, stored, lost } = known;
+    const [lines, here, follows] = [this.#lines, this.#here, this.#log.following];
     const waiting = printed === null ? 0 : Math.max(0, printed - stored - lost);
-    const late = Math.max(0, lines - this.#here);
+    const late = Math.max(0, lines - here.line);
     this.#say("printed", printed === null ? "not counted" : `${number(printed)} B`);
     this.#say("stored", `${number(stored)} B, ${number(lines)} line${lines === 1 ? "" : "s"}`);
-    this.#say("here", `line ${number(this.#here)}${this.#missing ? `, ${number(this.#missing)} did not arrive` : ""}`);
+    this.#say("here", `line ${number(here.line)}${follows ? "" : " has come"}${this.#missing ? `, ${number(this.#missing)} did not arrive` : ""}`);
     const behind = this.behind;
-    while (this.#told.length > 0 && (this.#told[0].printed ?? 0) <= stored + lost && this.#told[0].lines <= this.#here) this.#told.shift();
+    while (this.#told.length > 0 && (this.#told[0].printed ?? 0) <= stored + lost && this.#told[0].lines <= here.line) this.#told.shift();
     const keepsUp = this.#told.length === 0 || performance.now() - this.#told[0].came < KEEPS_UP;
     const words = [
       lost ? `${number(lost)} B lost` : "",
@@ -70,7 +81,8 @@ export class Tally {
       waiting && !keepsUp ? `${waiting < 1024 ? `${number(waiting)} B` : bytes(waiting)} on their way to the store` : "",
       late && !keepsUp ? `${number(late)} line${late === 1 ? "" : "s"} on their way here${behind >= LATE ? `, behind by ${behind.toFixed(1)} s` : ""}` : "",
     ].filter(Boolean);
-    this.#say("sum", words.join("; ") || (printed === null ? "Nothing is known to be lost" : "All that was printed is stored and here"));
+    const all = `All that was printed is stored and ${follows ? "here" : "has come; the output stands still"}`;
+    this.#say("sum", words.join("; ") || (printed === null ? "Nothing is known to be lost" : all));
     const state = lost || this.#missing ? "lost" : waiting || late ? (keepsUp ? "moving" : "apart") : printed === null ? "unknown" : "even";
     if (element.dataset.state !== state) element.dataset.state = state;
   }

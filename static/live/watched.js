@@ -16,7 +16,7 @@ export class Watched {
   #charts;
   #past;
   #now = {}; // panel and alerts as they are now, if the page has been told
-  #followed = false; // before the past was looked at
+  #followed; // whether the output follows again after the past was looked at
   #under = null; // the row that a chart points to
 
   /** `root` holds all of the run: `[data-cursor]` says what the page shows already. */
@@ -98,6 +98,7 @@ export class Watched {
     const bar = this.root.querySelector(".time");
     if (!bar) return;
     if (bar.dataset.at) this.#charts.showUntil(Number(bar.dataset.at));
+    this.#followed = this.pane.marked.length === 0; // as without its moment in the address
     this.#past = new Past(bar, {
       past: ({ at, line, panel, alerts }) => {
         if (!this.#past.active) this.#followed = this.log.following;

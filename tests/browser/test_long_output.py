@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE, Api, Open
+from tests.browser.test_here import HELD, queued
 from tests.browser.test_story import assert_whole, shown, shown_numbers
 
 expect.set_options(timeout=PATIENCE)
@@ -76,27 +77,10 @@ def test_every_line_can_be_reached_without_javascript(open_page: Open, api: Api)
     assert int(numbers.last.inner_text()) >= oldest
 
 
-#: Pictures that come when `draw()` is called: until then what arrives waits for them, as behind a page that is busy.
-NO_PICTURES = """
-  const real = window.requestAnimationFrame.bind(window);
-  let held = [];
-  window.requestAnimationFrame = (draw) => (held ? held.push(draw) : real(draw));
-  window.draw = () => { const due = held; held = null; due.forEach(real); };
-"""
-
-
 def test_what_a_burst_brought_too_fast_to_show_is_told_and_one_press_away(open_page: Open, api: Api) -> None:
-    api.client.post("/stop-all", json={"text": "the page is to be there first"})
-    try:
-        run = api.start("flood")
-        page = open_page("/health")
-        page.add_init_script(NO_PICTURES)
-        page.goto(f"/runs/{run}")
-        expect(page.locator("#log-empty")).to_contain_text("waits for a slot")
-    finally:
-        api.client.post("/release", json={"text": "it is"})
-    expect(page.locator('[data-tally="here"]')).to_have_text(re.compile("line 12\u202f"))
-    page.evaluate("draw()")
+    _, page = queued(api, open_page, "flood", HELD)
+    expect(page.locator('[data-tally="stored"]')).to_contain_text(re.compile("12\u202f\\d{3} lines"))
+    page.evaluate("goOn()")
     told = page.locator("#log-passed")
     expect(told).to_have_text(re.compile("^\\d+\u202f\\d{3} lines passed over – read them$"))
     many = int((told.inner_text()).split(" lines")[0].replace("\u202f", ""))
