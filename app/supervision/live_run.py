@@ -10,7 +10,7 @@ from app.domain.runs import Outcome, Run
 from app.domain.stops import Receipt, StopKind, StopReason, StopStep
 from app.supervision.recorder import Intake
 from sandbox_runner.driver import ASKED, STRUCK, Sandbox
-from sandbox_runner.last_look import LastLook
+from sandbox_runner.last_look import BUDGET, LastLook
 
 #: A step of stops that found no sandbox.
 NOTHING = "no sandbox was there"
@@ -38,6 +38,7 @@ class StopRequest:
     dead_ms: float | None = None
     steps: list[StopStep] = field(default_factory=list)
     witnessed: dict[str, LastLook] = field(default_factory=dict)  #: by sandbox, before the kill
+    look_within: float = BUDGET  #: seconds there are to look at its sandboxes before the kill
     emptied: set[str] = field(default_factory=set)  #: sandboxes of which the kernel has no process any more
     order: str = ""  #: where the warden was asked and struck first: the name of that in its journal
     receipt: Receipt | None = None
@@ -72,6 +73,7 @@ class LiveRun:
     run: Run
     runtime: str = "runc"  #: the engine's name of what its sandboxes run on
     tries: int = 1  #: this one included; more than one only where servers ended before its agent began
+    known: bool = True  #: False: an earlier server had it, and the engine was not asked yet what there is of it
     attempt: asyncio.Task[Ending] | None = None
     sandboxes: dict[str, Sandbox] = field(default_factory=dict)  #: every one not yet proven gone
     agent_sandbox: Sandbox | None = None  #: the one a freeze acts on

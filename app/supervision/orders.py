@@ -70,7 +70,7 @@ class Orders:
                 case _, "run":
                     await self._stopping.stop(ordered.number, kind=stop, reason=reason, ordered=ordered)
                 case _:
-                    self._stopping.stop_each(list(self._lives), kind=stop, reason=reason, ordered=ordered)
+                    self._stopping.stop_under_way(kind=stop, reason=reason, ordered=ordered)
         except CrucibleError as error:
             log.error("ordered by %s: %s", ordered.path, error)
 

@@ -49,6 +49,7 @@ class Owners:
 
     def take(self, live: LiveRun, adopt: Found | None = None) -> None:
         """Put the run among the lives and begin it, or go on with what was found of it."""
+        self._shop.ownerless.pop(live.id, None)
         self._shop.lives[live.id] = live
         owner = self._group.create_task(self._own(live, adopt), name=f"run {live.id}: owner")
         self._tasks.add(owner)

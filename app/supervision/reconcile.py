@@ -54,13 +54,18 @@ class Found:
 
 
 class Reconciler:
-    """`at_start` once the engine answers; `run` for ever after."""
+    """`remember` before anything else; `at_start` once the engine answers; `run` for ever after."""
 
     def __init__(self, shop: Workshop, lane: StopLane) -> None:
         self._shop = shop
         self._lane = lane
         self._started_anew = False  #: the machine was, since the last server
         self._journal: list[Entry] = []
+
+    async def remember(self) -> None:
+        """Every run the record calls live can be stopped from the first moment, whether or not the engine answers."""
+        for run in await self._recorded():
+            self._shop.ownerless[run.id] = LiveRun(run=run, known=False)
 
     async def at_start(self) -> list[Found]:
         """Every run the record calls live, with what the engine still has of it. What nobody needs is ended here."""
@@ -69,8 +74,7 @@ class Reconciler:
         owned: dict[int, list[Sandbox]] = {}
         for sandbox in await self._shop.driver.list_owned(self._shop.instance):
             owned.setdefault(int(sandbox.run) if sandbox.run.isdigit() else 0, []).append(sandbox)
-        begun = LIVE_STATES - {RunState.QUEUED}
-        recorded = await runs.select(self._shop.db, states=begun, limit=10_000, oldest_first=True)
+        recorded = await self._recorded()
         found = [await self._found(run, owned.pop(run.id, [])) for run in recorded]
         for strays in owned.values():
             for sandbox in strays:
@@ -80,6 +84,10 @@ class Reconciler:
             await self.prove_earlier_stops(run)
         return found
 
+    async def _recorded(self) -> list[Run]:
+        begun = LIVE_STATES - {RunState.QUEUED}
+        return await runs.select(self._shop.db, states=begun, limit=10_000, oldest_first=True)
+
     def _ended_meanwhile(self, run: Run) -> Entry | None:
         """The first order since the run's start by which the warden was to end it, while no server could record it."""
         since = run.created_at if run.started_at is None else run.started_at
@@ -87,7 +95,7 @@ class Reconciler:
             (each for each in self._journal if each.received_at >= since and each.meant(run.id, run.evaluation)), None
         )
 
-    async def _recorded(self, live: LiveRun, entry: Entry) -> Receipt:
+    async def _receipt_of(self, live: LiveRun, entry: Entry) -> Receipt:
         """The receipt that nobody was there to write; with its marks where the warden proved that all is gone."""
         request = carried_out(live.id, entry)
         receipt = request.receipt = await until_recorded(
@@ -121,15 +129,19 @@ class Reconciler:
         await stops.verified(self._shop.db, receipt.id, acted_ms=receipt.acted_ms, dead_ms=dead_ms, at=now)
 
     async def _found(self, run: Run, sandboxes: list[Sandbox]) -> Found:
-        live = LiveRun(run=run)
+        live = self._shop.ownerless.setdefault(run.id, LiveRun(run=run))
+        live.run, live.known = run, True
         live.sandboxes.update({sandbox.id: sandbox for sandbox in sandboxes})
         told = await events.read(self._shop.db, run.id, limit=100_000)
-        live.tries += sum(isinstance(each.event, RunBegunAnew) for each in told)
-        asked = [receipt for receipt in await stops.of_run(self._shop.db, run.id) if receipt.changed]
-        if not asked and (entry := self._ended_meanwhile(run)) is not None:
-            asked = [await self._recorded(live, entry)]
+        live.tries = 1 + sum(isinstance(each.event, RunBegunAnew) for each in told)
+        asked = await stops.of_run(self._shop.db, run.id)
+        if live.stop is None and not asked and (entry := self._ended_meanwhile(run)) is not None:
+            asked = [await self._receipt_of(live, entry)]
+        if live.stop is not None:
+            return Found(live=live, over=live.stop.ending)
         if asked:  # A stop that was received is carried out, whoever was killed in between.
-            return Found(live=live, over=stopped(asked[0].kind, asked[0].reason))
+            first = next((receipt for receipt in asked if receipt.changed), asked[0])
+            return Found(live=live, over=stopped(first.kind, first.reason))
         agent = next((each for each in sandboxes if each.role == Role.AGENT.value), None)
         at_work = run.phase is Phase.AGENT and run.state in {RunState.RUNNING, RunState.FROZEN}
         if at_work and agent is not None and await self._alive(agent):
@@ -140,8 +152,10 @@ class Reconciler:
                 return Found(live=live, over=Ending(outcome=Outcome.BROKEN, detail=str(error)))
             except SandboxGone:
                 return Found(live=live, over=_what_happened(run, agent, started_anew=self._started_anew))
-            live.agent_sandbox = agent
             await self._as_it_stands(live, agent)
+            if live.stop is not None:  # It came meanwhile, and strikes already.
+                return Found(live=live, over=live.stop.ending)
+            live.agent_sandbox = agent
             where = await output.position(self._shop.db, run.id, agent.id)
             adopted = RunAdopted(sandbox=agent.id, resumed_at=where.offset)
             await events.append(self._shop.db, run.id, adopted, at=time.time())
@@ -205,7 +219,7 @@ class Reconciler:
             await asyncio.sleep(TURN)
             try:
                 for sandbox in await self._shop.driver.list_owned(self._shop.instance):
-                    known = sandbox.run.isdigit() and int(sandbox.run) in self._shop.lives
+                    known = sandbox.run.isdigit() and int(sandbox.run) in {*self._shop.lives, *self._shop.ownerless}
                     if not known and time.time() - sandbox.started_at > YOUNG:
                         log.warning("ending a container nobody owns: run %s, %s", sandbox.run, sandbox.role)
                         await self._lane.end_stray(sandbox)

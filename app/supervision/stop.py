@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,14 +52,16 @@ class StopLane:
         doorbell: Doorbell,
         instance: str,
         folder: Path,
+        second: Callable[[Iterable[Sandbox]], None] | None = None,
         alarm_seconds: float = ALARM,
     ) -> None:
-        """`folder`: where the warden's journal is."""
+        """`folder`: where the warden's journal is. `second` has sandboxes struck by the warden too."""
         self._driver = driver
         self._db = db
         self._doorbell = doorbell
         self._instance = instance
         self._folder = folder
+        self._second = second
         self.alarm_seconds = alarm_seconds
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -96,6 +98,8 @@ class StopLane:
         return task
 
     async def _kill(self, live: LiveRun, request: StopRequest) -> None:
+        if not live.known:
+            await self._find(live, request)
         ending = [
             asyncio.create_task(self._end_sandbox(live, sandbox, request), name=f"run {live.id}: kill {sandbox.role}")
             for sandbox in list(live.sandboxes.values())
@@ -114,6 +118,26 @@ class StopLane:
         if request.acted_ms is None:  # It had ended by itself before any strike.
             request.note(NOTHING)
         request.dead_ms = _ms_since(request.begun)
+
+    async def _find(self, live: LiveRun, request: StopRequest) -> None:
+        """What the engine has of a run of an earlier server; asked until it answers."""
+        while not live.known:
+            try:
+                owned = await self._owned(live.id)
+            except Exception as error:
+                # Whatever it is: a kill is never given up.
+                log.warning("run %d: the engine could not be asked what there is of it: %s", live.id, error)
+                await asyncio.sleep(ANEW)
+                continue
+            live.known = True
+            live.sandboxes.update({sandbox.id: sandbox for sandbox in owned})
+        within = request.look_within / max(1, len(live.sandboxes))
+        request.witnessed.update({name: self._driver.last_look(box, within) for name, box in live.sandboxes.items()})
+        if self._second is not None:
+            self._second(live.sandboxes.values())
+
+    async def _owned(self, run: int) -> list[Sandbox]:
+        return [each for each in await self._driver.list_owned(self._instance) if each.run == str(run)]
 
     async def _end_sandbox(self, live: LiveRun, sandbox: Sandbox, request: StopRequest) -> None:
         def told(step: str) -> None:
@@ -139,7 +163,7 @@ class StopLane:
         ended = 0
         while True:
             try:
-                owned = [each for each in await self._driver.list_owned(self._instance) if each.run == str(run)]
+                owned = await self._owned(run)
                 if not owned:
                     return ended
                 for sandbox in owned:

@@ -10,14 +10,13 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import Receipt, StopKind, StopReason
 from app.store import audit, runs, stops
 from app.supervision.doorbell import Doorbell
-from app.supervision.engine_watch import EngineWatch
 from app.supervision.live_run import LiveRun, StopRequest
 from app.supervision.queue import Queue
 from app.supervision.stop import StopLane, until_recorded
@@ -42,14 +41,12 @@ class Stopping:
         shop: Workshop,
         lane: StopLane,
         queue: Queue,
-        watch: EngineWatch,
         warden: WardenLink | None,
         group: asyncio.TaskGroup,
     ) -> None:
         self._shop = shop
         self._lane = lane
         self._queue = queue
-        self._watch = watch
         self._warden = warden
         self._group = group
         self._ending: set[asyncio.Task[None]] = set()  #: kills until their receipts are closed
@@ -65,16 +62,17 @@ class Stopping:
         """
         ago = 0.0 if ordered is None else ordered.ago
         received_at, begun = time.time() - ago, time.monotonic() - ago
-        live = self._shop.lives.get(run)
+        live = self._under_way.get(run)
         if live is None:
-            proving = self._stop_not_live(run, kind, reason, received_at, begun)
-            return await asyncio.shield(self._beside(proving, name=f"run {run}: stop"))
+            stopping = self._stop_not_live(run, kind, reason, received_at, begun, wait)
+            return await asyncio.shield(self._beside(stopping, name=f"run {run}: stop"))
         if live.stop is not None:
             return await self._stop_again(live, kind, reason, received_at, begun, wait)
         request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun, changed=not live.over)
         live.stop = request
+        request.look_within = share(len(self._under_way))
         if ordered is None:
-            within = share(len(self._shop.lives)) / max(1, len(live.sandboxes))
+            within = request.look_within / max(1, len(live.sandboxes))
             looks = {name: self._shop.driver.last_look(box, within) for name, box in live.sandboxes.items()}
             request.witnessed.update(looks)
         else:
@@ -92,7 +90,7 @@ class Stopping:
         """Stop all runs of an evaluation, and cancel those that wait. Raises `NotFound`, after the kills."""
         self._queue.ending.add(evaluation)  # None of it leaves the queue from here on.
         try:
-            lives = [run for run, live in self._shop.lives.items() if live.run.evaluation == evaluation]
+            lives = [run for run, live in self._under_way.items() if live.run.evaluation == evaluation]
             stopping = self.stop_each(lives, kind=kind, reason=reason, wait=wait, ordered=ordered)
             await runs.evaluation(self._shop.db, evaluation)
             receipts = [await task for task in stopping]
@@ -110,7 +108,7 @@ class Stopping:
         """Emergency-stop everything that lives, cancel all that is queued, and hold the queue."""
         self._queue.held = True
         emergency = StopKind.EMERGENCY
-        stopping = self.stop_each(list(self._shop.lives), kind=emergency, reason=reason, wait=wait, ordered=ordered)
+        stopping = self.stop_each(list(self._under_way), kind=emergency, reason=reason, wait=wait, ordered=ordered)
         await asyncio.sleep(0)  # The kills are under way; what follows is beside them.
         await self._queue.record_hold(reason)
         receipts = [await task for task in stopping]
@@ -119,6 +117,10 @@ class Stopping:
         self._audit_later("stop_all", reason, f"{len(receipts)} runs")
         self._shop.doorbell.ring(Doorbell.HOUSE)
         return receipts
+
+    def stop_under_way(self, *, kind: StopKind, reason: StopReason, ordered: Ordered | None = None) -> None:
+        """All that lives; the queue is left as it is, and nobody waits."""
+        self.stop_each(list(self._under_way), kind=kind, reason=reason, ordered=ordered)
 
     def stop_each(
         self,
@@ -149,13 +151,17 @@ class Stopping:
             for task in late:
                 task.cancel()
 
+    @property
+    def _under_way(self) -> Mapping[int, LiveRun]:
+        """Every run that may have a sandbox: those with an owner, and those that an earlier server left."""
+        return {**self._shop.ownerless, **self._shop.lives}
+
     async def _stop_not_live(
-        self, run: int, kind: StopKind, reason: StopReason, received_at: float, begun: float
+        self, run: int, kind: StopKind, reason: StopReason, received_at: float, begun: float, wait: bool
     ) -> Receipt:
-        """Queued or ended: nothing runs. Cancel it if it is queued; prove that the engine has nothing of it."""
+        """Queued or ended, as far as is known: cancel it, or prove that the engine has nothing of it."""
         db = self._shop.db
-        state = (await runs.get(db, run)).state
-        cancelled = state is RunState.QUEUED and await runs.transition(
+        cancelled = (await runs.get(db, run)).state is RunState.QUEUED and await runs.transition(
             db,
             run,
             RunState.QUEUED,
@@ -164,19 +170,33 @@ class Stopping:
             outcome=Outcome.CANCELLED,
             detail=f"cancelled in the queue by {reason.source.value} {reason.actor}",
         )
+        recorded = await runs.get(db, run)
         if run in self._shop.lives:  # It was taken from the queue in this very moment.
-            return await self.stop(run, kind=kind, reason=reason)
+            return await self.stop(run, kind=kind, reason=reason, wait=wait)
+        if recorded.state is not RunState.ENDED:  # It lives, and its owner has left it to its keeper.
+            self._shop.ownerless.setdefault(run, LiveRun(run=recorded, known=False))
+            return await self.stop(run, kind=kind, reason=reason, wait=wait)
         receipt = await stops.record(db, run, kind, reason, received_at=received_at, changed=cancelled)
-        acted = (time.monotonic() - begun) * 1000
-        if not cancelled and self._watch.status.reachable:
-            await self._lane.sweep(run)
-        elapsed = (time.monotonic() - begun) * 1000
-        receipt = await stops.verified(
-            db, receipt.id, acted_ms=round(acted, 1), dead_ms=round(elapsed, 1), at=time.time()
+        if cancelled:
+            return await self._closed(receipt, begun)
+        proving = self._beside(self._prove_gone(receipt, begun), name=f"run {run}: proof")
+        await asyncio.wait({proving}, timeout=None if wait else RECEIPT_WAIT)
+        return proving.result() if proving.done() else receipt
+
+    async def _prove_gone(self, receipt: Receipt, begun: float) -> Receipt:
+        """Nothing is said of an ended run before the engine was asked, however long it is away."""
+        await self._lane.sweep(receipt.run)
+        return await self._closed(receipt, begun)
+
+    async def _closed(self, receipt: Receipt, begun: float) -> Receipt:
+        """With its marks, both of now: nothing had to be struck."""
+        dead = round((time.monotonic() - begun) * 1000, 1)
+        closed = await until_recorded(
+            lambda: stops.verified(self._shop.db, receipt.id, acted_ms=dead, dead_ms=dead, at=time.time())
         )
-        self._shop.doorbell.ring(run)
+        self._shop.doorbell.ring(receipt.run)
         self._queue.changed()
-        return receipt
+        return closed
 
     async def _stop_again(
         self, live: LiveRun, kind: StopKind, reason: StopReason, received_at: float, begun: float, wait: bool

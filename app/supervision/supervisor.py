@@ -96,12 +96,17 @@ class Supervisor:
         self._queue = queue = Queue(
             db=db, doorbell=doorbell, watch=self._watch, lives=shop.lives, slots=settings.slots, latch=latch
         )
-        self._lane = StopLane(driver=driver, db=db, doorbell=doorbell, instance=instance, folder=settings.data)
+        self._lane = StopLane(
+            driver=driver,
+            db=db,
+            doorbell=doorbell,
+            instance=instance,
+            folder=settings.data,
+            second=None if warden is None else warden.strike,
+        )
         self._reconciler = Reconciler(shop, self._lane)
 
-        self._stopping = stopping = Stopping(
-            shop=shop, lane=self._lane, queue=queue, watch=self._watch, warden=warden, group=group
-        )
+        self._stopping = stopping = Stopping(shop=shop, lane=self._lane, queue=queue, warden=warden, group=group)
         freezing = Freezing(shop)
         self.stop, self.stop_evaluation, self.stop_all = stopping.stop, stopping.stop_evaluation, stopping.stop_all
         self.freeze, self.thaw, self.release = freezing.freeze, freezing.thaw, queue.release
@@ -125,6 +130,7 @@ class Supervisor:
 
     async def __aenter__(self) -> Self:
         await self._queue.remember()
+        await self._reconciler.remember()
         await self._stack.enter_async_context(self._group)
         if self._recorder.has_room():
             self._host.well(DISK)

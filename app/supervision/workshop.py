@@ -42,6 +42,8 @@ class Workshop:
     runtimes: Runtimes
     disk: EngineDisk
     lives: dict[int, LiveRun] = field(default_factory=dict)
+    #: recorded live without an owner: what an earlier server left, until it is reconciled. A stop reaches these too.
+    ownerless: dict[int, LiveRun] = field(default_factory=dict)
 
     def live(self, run: int) -> LiveRun:
         return self.lives[run]

@@ -1,0 +1,189 @@
+"""Stops in the first moments of a server, which does not know yet what an earlier one left: each is proven."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.domain.events import RunAdopted
+from app.domain.runs import Outcome, Run
+from app.domain.stops import StopKind, StopReason, StopSource
+from app.store import events, evidence, stops
+from sandbox_runner.attestation import Attestation
+from sandbox_runner.driver import ASKED, Engine, Sandbox, Stream
+from sandbox_runner.fake_driver import FakeDriver, FakeEngine
+from sandbox_runner.kill import GONE
+from sandbox_runner.spec import SandboxSpec
+from tests.integration.supervision.conftest import House, OpenHouse, knobs
+
+ADA = StopReason(source=StopSource.OPERATOR, actor="ada", text="odd", path="web")
+ENDLESS = knobs(lines=((0.0, Stream.STDOUT, b"at work\n"),), run_for=math.inf)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[FakeEngine]:
+    engine = FakeEngine()
+    yield engine
+    await engine.close()
+
+
+class Slow(FakeDriver):
+    """Answers a reconciling only when `answers` is set; kills as ever."""
+
+    answers: asyncio.Event
+    attesting: asyncio.Event
+
+    async def check(self) -> Engine:
+        await self.answers.wait()
+        return await super().check()
+
+
+class SlowToAttest(Slow):
+    """Begins a reconciling, and holds it up where it is about to adopt."""
+
+    async def check(self) -> Engine:
+        return await FakeDriver.check(self)
+
+    async def attest(self, sandbox: Sandbox, spec: SandboxSpec) -> Attestation:
+        self.attesting.set()
+        await self.answers.wait()
+        return await super().attest(sandbox, spec)
+
+
+def slow(house: House, kind: type[Slow] = Slow) -> Slow:
+    """The house's driver, made slow before anything was asked of it."""
+    house.driver.__class__ = kind
+    assert isinstance(house.driver, Slow)
+    house.driver.answers, house.driver.attesting = asyncio.Event(), asyncio.Event()
+    return house.driver
+
+
+async def left_at_work(open_house: OpenHouse, engine: FakeEngine, epochs: int = 1) -> list[Run]:
+    """Runs of a server that is gone; their agents work on."""
+    async with open_house(ENDLESS, engine=engine, leave_running=True) as first:
+        submitted = await first.submit(epochs=epochs)
+        for run in submitted:
+            await first.until(run.id, lambda found: found.lines >= 1)
+    assert len(alive(engine)) == epochs
+    return submitted
+
+
+def alive(engine: FakeEngine) -> list[Sandbox]:
+    return [box.handle for box in engine.sandboxes.values() if box.alive]
+
+
+async def never_adopted(house: House, run: Run) -> bool:
+    return not any(isinstance(each.event, RunAdopted) for each in await events.read(house.db, run.id))
+
+
+async def test_a_stop_before_anything_is_reconciled_kills_at_once_and_says_what_it_did(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    (run,) = await left_at_work(open_house, engine)
+    async with open_house(ENDLESS, engine=engine) as house:
+        driver = slow(house)
+        receipt = await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=ADA, wait=True)
+
+        assert alive(engine) == []
+        assert not driver.answers.is_set(), "nothing was reconciled yet"
+        assert receipt.changed
+        assert receipt.acted_ms is not None
+        assert receipt.dead_ms is not None
+        assert {ASKED, GONE} <= {step.name for step in receipt.steps}
+        driver.answers.set()
+        ended = await house.until_ended(run.id)
+        assert (ended.outcome, ended.detail) == (Outcome.STOPPED, "stopped by operator ada: odd")
+        assert await never_adopted(house, run)
+        (stored,) = await stops.of_run(house.db, run.id)
+        assert (stored.id, stored.dead_ms) == (receipt.id, receipt.dead_ms)
+
+        async def sealed() -> bool:
+            return bool(await evidence.of_run(house.db, run.id))
+
+        await house.until_true(sealed)
+
+
+async def test_a_stop_while_a_run_is_about_to_be_adopted_is_its_end(open_house: OpenHouse, engine: FakeEngine) -> None:
+    (run,) = await left_at_work(open_house, engine)
+    async with open_house(ENDLESS, engine=engine) as house:
+        driver = slow(house, SlowToAttest)
+        await driver.attesting.wait()
+        receipt = await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=ADA, wait=True)
+
+        assert alive(engine) == []
+        assert receipt.changed
+        assert receipt.dead_ms is not None
+        driver.answers.set()
+        assert (await house.until_ended(run.id)).outcome is Outcome.STOPPED
+        assert await never_adopted(house, run)
+
+
+@pytest.mark.parametrize("what", ["run", "evaluation", "all"])
+async def test_a_stop_while_the_engine_is_away_at_the_start_is_remembered_and_carried_out(
+    open_house: OpenHouse, engine: FakeEngine, what: str
+) -> None:
+    first, second = await left_at_work(open_house, engine, epochs=2)
+    engine.down = True
+    async with open_house(ENDLESS, engine=engine) as house:
+        supervisor, stop = house.supervisor, StopKind.STOP
+        match what:
+            case "run":
+                receipts = [await supervisor.stop(run.id, kind=stop, reason=ADA) for run in (first, second)]
+            case "evaluation":
+                receipts = await supervisor.stop_evaluation(first.evaluation, kind=stop, reason=ADA)
+            case _:
+                receipts = await supervisor.stop_all(reason=ADA)
+
+        assert {receipt.run for receipt in receipts} == {first.id, second.id}
+        for run in (first, second):
+            (stored,) = await stops.of_run(house.db, run.id)
+            assert stored.changed
+            assert (stored.acted_ms, stored.dead_ms, stored.steps) == (None, None, ())
+        assert len(alive(engine)) == 2
+        engine.down = False
+        for run in (first, second):
+            ended = await house.until_ended(run.id)
+            assert ended.outcome is (Outcome.EMERGENCY_STOPPED if what == "all" else Outcome.STOPPED)
+            assert await never_adopted(house, run)
+            (stored,) = await stops.of_run(house.db, run.id)
+            assert stored.dead_ms is not None
+        assert alive(engine) == []
+        assert await house.driver.list_owned() == []
+
+
+async def test_an_ended_run_is_not_said_to_be_gone_while_nobody_can_look(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(knobs(), engine=engine) as house:
+        (run,) = await house.submit()
+        await house.until_ended(run.id)
+        engine.down = True
+        receipt = await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=ADA)
+
+        assert not receipt.changed
+        assert (receipt.acted_ms, receipt.dead_ms) == (None, None)
+        engine.down = False
+
+        async def proven() -> bool:
+            return all(each.dead_ms is not None for each in await stops.of_run(house.db, run.id))
+
+        await house.until_true(proven)
+        assert (await stops.of_run(house.db, run.id))[0].changed is False
+
+
+async def test_a_stop_pressed_in_a_runs_last_moments_is_carried_out_by_the_next_server(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(ENDLESS, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+        await stops.record(first.db, run.id, StopKind.STOP, ADA, received_at=time.time(), changed=False)
+    async with open_house(ENDLESS, engine=engine) as house:
+        ended = await house.until_ended(run.id)
+
+        assert (ended.outcome, ended.detail) == (Outcome.STOPPED, "stopped by operator ada: odd")
+        assert await never_adopted(house, run)
