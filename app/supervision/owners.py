@@ -94,13 +94,20 @@ class Owners:
             self._queue.changed()
 
     async def _begin(self, live: LiveRun) -> bool:
-        """Move it from the queue; False when it was cancelled there, or the record does not answer."""
-        try:
-            began = await runs.transition(self._shop.db, live.id, RunState.QUEUED, RunState.STARTING, at=time.time())
-        except CrucibleError as error:
-            log.error("run %d could not be started, trying again: %s", live.id, error)
-            await asyncio.sleep(1.0)
+        """Move it from the queue; False when it was cancelled there, is held there, or the record does not answer."""
+        if self._queue.held and live.stop is None:
             return False
+        while True:
+            try:
+                began = await runs.transition(
+                    self._shop.db, live.id, RunState.QUEUED, RunState.STARTING, at=time.time()
+                )
+                break
+            except CrucibleError as error:
+                log.error("run %d could not be started, trying again: %s", live.id, error)
+                await asyncio.sleep(1.0)
+                if live.stop is None:  # Else its end is to be recorded, and here.
+                    return False
         self._queue.changed()  # Only now does the queue show the next one.
         return began
 

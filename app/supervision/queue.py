@@ -31,6 +31,7 @@ class Queue:
         doorbell: Doorbell,
         watch: EngineWatch,
         lives: Mapping[int, LiveRun],
+        hold: asyncio.Event,
         slots: int,
         latch: StopFile,
     ) -> None:
@@ -38,12 +39,12 @@ class Queue:
         self._doorbell = doorbell
         self._watch = watch
         self._lives = lives
+        self._hold = hold
         self._slots = slots
         self._latch = latch
         self._wake = asyncio.Event()
         self._closed = False
         self.opened = False
-        self.held = False
         self.released_at = -math.inf  #: on the monotonic clock
         self.ending: set[int] = set()  #: evaluations that are being stopped: none of them leaves the queue
 
@@ -51,7 +52,16 @@ class Queue:
         """The hold of an earlier server, or the one that the file STOP asks for."""
         if (latch := self._latch.read()) is not None:
             await hold.set_hold(self._db, actor=latch.actor, text=latch.text, at=time.time())
-        self.held = await hold.current(self._db) is not None
+        if await hold.current(self._db) is not None:
+            self._hold.set()
+
+    @property
+    def held(self) -> bool:
+        return self._hold.is_set()
+
+    def hold_now(self) -> None:
+        """At once, and in memory only: nothing is begun from here on. See `record_hold`."""
+        self._hold.set()
 
     def open(self) -> None:
         """What an earlier server left is known by now."""
@@ -72,8 +82,8 @@ class Queue:
             self._wake.clear()
             while self._may_start():
                 run = await until_recorded(lambda: runs.next_queued(self._db))
-                if run is None or run.id in self._lives or self._closed or run.evaluation in self.ending:
-                    break
+                if run is None or run.id in self._lives or not self._may_start() or run.evaluation in self.ending:
+                    break  # Asking took a while: a hold or a shutdown may have come meanwhile.
                 take(LiveRun(run=run))
 
     def _may_start(self) -> bool:
@@ -86,7 +96,7 @@ class Queue:
         )
 
     async def record_hold(self, reason: StopReason) -> None:
-        """Keep the hold over a restart: by the file STOP and in the record. `held` is set before, at once."""
+        """Keep the hold over a restart: by the file STOP and in the record. `hold_now` comes before, at once."""
         text = reason.text or "STOP ALL"
         try:
             self._latch.set(actor=reason.actor, text=text)
@@ -102,6 +112,6 @@ class Queue:
             raise Conflict(f"the file {self._latch.path} could not be removed: {error.strerror}") from None
         self.released_at = time.monotonic()
         released = await hold.release(self._db, actor=actor, text=text, at=time.time())
-        self.held = False
+        self._hold.clear()
         self.changed()
         return released

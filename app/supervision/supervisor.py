@@ -94,7 +94,13 @@ class Supervisor:
         self._watch = EngineWatch(driver, self._engine_changed)
         latch = StopFile(settings.data)
         self._queue = queue = Queue(
-            db=db, doorbell=doorbell, watch=self._watch, lives=shop.lives, slots=settings.slots, latch=latch
+            db=db,
+            doorbell=doorbell,
+            watch=self._watch,
+            lives=shop.lives,
+            hold=shop.held,
+            slots=settings.slots,
+            latch=latch,
         )
         self._lane = StopLane(
             driver=driver,

@@ -41,6 +41,7 @@ class Workshop:
     instance: str
     runtimes: Runtimes
     disk: EngineDisk
+    held: asyncio.Event = field(default_factory=asyncio.Event)  #: set while the hold is on: nothing is begun
     lives: dict[int, LiveRun] = field(default_factory=dict)
     #: recorded live without an owner: what an earlier server left, until it is reconciled. A stop reaches these too.
     ownerless: dict[int, LiveRun] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class Workshop:
         await self.end(live, sandbox)
 
     async def _start(self, live: LiveRun, spec: SandboxSpec) -> Sandbox:
-        if live.stop is not None:
+        if live.stop is not None or self.held.is_set():
             raise asyncio.CancelledError
         live.no_start.clear()
         try:

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import Conflict
-from app.domain.runs import Outcome, RunState
+from app.domain.errors import Conflict, Unavailable
+from app.domain.runs import Outcome, Run, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import hold, runs, stops
+from app.store.database import Database
+from app.supervision.live_run import LiveRun
+from app.supervision.owners import Owners
+from app.supervision.reconcile import Found
 from sandbox_runner.driver import Stream
 from tests.integration.supervision.conftest import House, OpenHouse, knobs
 
@@ -172,6 +176,81 @@ async def test_a_hold_outlives_the_server(open_house: OpenHouse) -> None:
         await asyncio.sleep(0.3)
 
         assert (await runs.get(house.db, run.id)).state is RunState.QUEUED
+
+
+@pytest.mark.parametrize("moment", ["read from the queue", "taken", "its image looked for"])
+async def test_nothing_starts_once_stop_all_is_pressed(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    async with open_house(ENDLESS, slots=2) as house:
+        (first,) = await house.submit()
+        await at_work(house, first.id)
+        pressed: list[asyncio.Task[Any]] = []
+
+        def press() -> None:
+            if not pressed:
+                pressed.append(asyncio.create_task(house.supervisor.stop_all(reason=REASON, wait=True)))
+
+        next_queued, owner, image_id = runs.next_queued, Owners._own, house.driver.image_id
+
+        async def read(db: Database) -> Run | None:
+            if (found := await next_queued(db)) is not None:
+                press()
+                await asyncio.sleep(0)  # The press is in before the queue hears what it asked for.
+            return found
+
+        async def own(owners: Owners, live: LiveRun, adopt: Found | None) -> None:
+            press()
+            await owner(owners, live, adopt)
+
+        async def look(reference: str) -> str | None:
+            press()
+            return await image_id(reference)
+
+        match moment:
+            case "read from the queue":
+                monkeypatch.setattr(runs, "next_queued", read)
+            case "taken":
+                monkeypatch.setattr(Owners, "_own", own)
+            case _:
+                monkeypatch.setattr(house.driver, "image_id", look)
+        started = len(house.driver.engine.sandboxes)
+        (second,) = await house.submit()
+        await house.until_true(lambda: _pressed(pressed))
+
+        receipts = await pressed[0]
+
+        assert {receipt.run for receipt in receipts} == {first.id, second.id}
+        assert all(receipt.dead_ms is not None for receipt in receipts)
+        assert (await house.until_ended(second.id)).outcome in {Outcome.CANCELLED, Outcome.EMERGENCY_STOPPED}
+        assert len(house.driver.engine.sandboxes) == started, "a sandbox was made under the hold"
+        assert await _nothing_left(house)
+        assert len(await stops.of_run(house.db, second.id)) == 1
+
+
+async def _pressed(pressed: list[asyncio.Task[Any]]) -> bool:
+    return bool(pressed)
+
+
+async def test_a_run_that_is_stopped_while_its_start_cannot_be_recorded_does_not_start_later(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(ENDLESS) as house:
+        transition, stopping = runs.transition, list[asyncio.Task[Any]]()
+
+        async def refuse(db: Database, run: int, before: RunState, after: RunState, **named: Any) -> bool:
+            if not stopping:
+                stop = house.supervisor.stop(run, kind=StopKind.STOP, reason=REASON, wait=True)
+                stopping.append(asyncio.create_task(stop))
+                raise Unavailable("the disk is full")
+            return await transition(db, run, before, after, **named)
+
+        monkeypatch.setattr(runs, "transition", refuse)
+        (run,) = await house.submit()
+
+        assert (await house.until_ended(run.id)).outcome is Outcome.STOPPED
+        assert (await stopping[0]).changed
+        assert house.driver.engine.sandboxes == {}
 
 
 class StopAt(Coroutine[Any, Any, Any]):
