@@ -335,3 +335,23 @@ def test_without_a_server_every_agent_ends_after_the_grace_and_the_next_server_s
     assert {run["outcome"] for run in servers.runs()} == {"lost"}
     assert all("longer than the grace" in run["detail"] for run in servers.runs())
     servers.until(lambda: servers.containers(alive=False) == [], "nothing is left")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("servers", [LONG_GRACE], indirect=True)
+def test_what_is_stopped_in_a_servers_first_moments_is_dead_and_never_adopted(servers: Servers) -> None:
+    five_at_work(servers)
+    evaluation = servers.runs()[0]["evaluation"]
+    servers.kill()
+    servers.start()
+    told = servers.ask("POST", f"/evaluations/{evaluation}/stop", json={"wait": True}).json()["receipts"]
+
+    assert servers.containers(alive=True) == []
+    assert len(told) == RUNS
+    for receipt in told:
+        assert receipt["changed"]
+        assert receipt["dead_ms"] is not None
+        assert receipt["steps"]
+    servers.until(lambda: all(run["state"] == "ended" for run in servers.runs()), "all end")
+    assert {run["outcome"] for run in servers.runs()} == {"stopped"}
+    assert servers.containers(alive=False) == []
