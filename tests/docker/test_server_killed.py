@@ -346,7 +346,7 @@ def test_what_is_stopped_in_a_servers_first_moments_is_dead_and_never_adopted(se
     servers.start()
     told = servers.ask("POST", f"/evaluations/{evaluation}/stop", json={"wait": True}).json()["receipts"]
 
-    assert servers.containers(alive=True) == []
+    assert servers.runs_with_a_container() == set()
     assert len(told) == RUNS
     for receipt in told:
         assert receipt["changed"]
@@ -354,4 +354,25 @@ def test_what_is_stopped_in_a_servers_first_moments_is_dead_and_never_adopted(se
         assert receipt["steps"]
     servers.until(lambda: all(run["state"] == "ended" for run in servers.runs()), "all end")
     assert {run["outcome"] for run in servers.runs()} == {"stopped"}
-    assert servers.containers(alive=False) == []
+    assert all(adoptions(servers, run) == 0 for run in servers.runs())
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("servers", [LONG_GRACE], indirect=True)
+def test_what_a_server_without_a_warden_finds_under_the_latch_is_stopped_by_it(servers: Servers) -> None:
+    servers.kill()
+    servers.settings["CRUCIBLE_WARDEN"] = "0"
+    servers.start()
+    five_at_work(servers)
+    servers.kill()
+    (servers.data / "STOP").write_text("smoke in the rack")
+    servers.start()
+    servers.until(lambda: all(run["state"] == "ended" for run in servers.runs()), "all end")
+
+    assert servers.runs_with_a_container() == set()
+    for run in servers.runs():
+        assert (run["outcome"], run["detail"]) == ("emergency_stopped", "stopped by operator file: smoke in the rack")
+        (receipt,) = servers.ask("GET", f"/runs/{run['id']}").json()["receipts"]
+        assert (receipt["path"], receipt["changed"]) == ("file", True)
+        assert receipt["dead_ms"] is not None
+        assert adoptions(servers, run) == 0
