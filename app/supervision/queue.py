@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from app.domain.errors import Conflict
-from app.domain.stops import StopReason
+from app.domain.stops import StopReason, StopSource
 from app.store import hold, runs
 from app.store.database import Database
 from app.supervision.doorbell import Doorbell
@@ -48,12 +48,17 @@ class Queue:
         self.released_at = -math.inf  #: on the monotonic clock
         self.ending: set[int] = set()  #: evaluations that are being stopped: none of them leaves the queue
 
-    async def remember(self) -> None:
-        """The hold of an earlier server, or the one that the file STOP asks for."""
+    async def remember(self) -> StopReason | None:
+        """The hold of an earlier server, or the one that the file STOP asks for: who wants nothing to run, and why."""
         if (latch := self._latch.read()) is not None:
             await hold.set_hold(self._db, actor=latch.actor, text=latch.text, at=time.time())
-        if await hold.current(self._db) is not None:
-            self._hold.set()
+        recorded = await hold.current(self._db)
+        if recorded is None:
+            return None
+        self._hold.set()
+        if latch is None:
+            return StopReason(source=StopSource.OPERATOR, actor=recorded.actor, text=recorded.text)
+        return StopReason(source=StopSource.OPERATOR, actor=latch.actor, text=latch.text, path="file")
 
     @property
     def held(self) -> bool:

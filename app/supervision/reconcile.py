@@ -67,6 +67,13 @@ class Reconciler:
         for run in await self._recorded():
             self._shop.ownerless[run.id] = LiveRun(run=run, known=False)
 
+    async def unasked(self) -> list[int]:
+        """Runs of an earlier server that no receipt and no order of a warden ends already."""
+        left = self._shop.ownerless
+        self._journal = await asyncio.to_thread(warden_journal.read, self._shop.settings.data)
+        asked = await stops.of_runs(self._shop.db, left)
+        return [run for run, live in left.items() if run not in asked and self._ended_meanwhile(live.run) is None]
+
     async def at_start(self) -> list[Found]:
         """Every run the record calls live, with what the engine still has of it. What nobody needs is ended here."""
         self._started_anew = self._started_anew or started_anew(self._shop.settings.data)

@@ -122,6 +122,12 @@ class Stopping:
         """All that lives; the queue is left as it is, and nobody waits."""
         self.stop_each(list(self._under_way), kind=kind, reason=reason, ordered=ordered)
 
+    def stop_found(self, lives: Sequence[int], *, reason: StopReason) -> None:
+        """What an earlier server left to one that starts under a hold: as STOP ALL does, and nobody waits."""
+        if lives:
+            self.stop_each(lives, kind=StopKind.EMERGENCY, reason=reason)
+            self._audit_later("stop_all", reason, f"{len(lives)} runs, found under the hold")
+
     def stop_each(
         self,
         lives: Sequence[int],

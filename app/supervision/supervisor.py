@@ -135,9 +135,11 @@ class Supervisor:
         self._owners = Owners(shop=shop, queue=queue, reconciler=self._reconciler, alerting=alerting, group=group)
 
     async def __aenter__(self) -> Self:
-        await self._queue.remember()
+        held = await self._queue.remember()
         await self._reconciler.remember()
         await self._stack.enter_async_context(self._group)
+        if held is not None:
+            self._stopping.stop_found(await self._reconciler.unasked(), reason=held)
         if self._recorder.has_room():
             self._host.well(DISK)
         for name, endless in (

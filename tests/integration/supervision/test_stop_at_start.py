@@ -12,13 +12,17 @@ import pytest
 from app.domain.events import RunAdopted
 from app.domain.runs import Outcome, Run
 from app.domain.stops import StopKind, StopReason, StopSource
-from app.store import events, evidence, stops
+from app.settings import Settings
+from app.store import audit, events, evidence, hold, stops
+from app.store.database import Database, sqlite_url
 from sandbox_runner.attestation import Attestation
 from sandbox_runner.driver import ASKED, Engine, Sandbox, Stream
 from sandbox_runner.fake_driver import FakeDriver, FakeEngine
 from sandbox_runner.kill import GONE
 from sandbox_runner.spec import SandboxSpec
+from sandbox_runner.stop_file import StopFile
 from tests.integration.supervision.conftest import House, OpenHouse, knobs
+from tests.integration.supervision.test_restart import the_warden_does
 
 ADA = StopReason(source=StopSource.OPERATOR, actor="ada", text="odd", path="web")
 ENDLESS = knobs(lines=((0.0, Stream.STDOUT, b"at work\n"),), run_for=math.inf)
@@ -187,3 +191,69 @@ async def test_a_stop_pressed_in_a_runs_last_moments_is_carried_out_by_the_next_
 
         assert (ended.outcome, ended.detail) == (Outcome.STOPPED, "stopped by operator ada: odd")
         assert await never_adopted(house, run)
+
+
+@pytest.mark.parametrize("where", ["file", "record"])
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_server_that_starts_under_the_latch_stops_what_an_earlier_one_left(
+    open_house: OpenHouse, engine: FakeEngine, settings: Settings, where: str, away: bool
+) -> None:
+    submitted = await left_at_work(open_house, engine, epochs=2)
+    if where == "file":
+        StopFile(settings.data).set(actor="grace", text="smoke")
+    else:
+        db = await Database.open(sqlite_url(settings.data))
+        await hold.set_hold(db, actor="grace", text="smoke", at=time.time())
+        await db.close()
+    engine.down = away
+    async with open_house(ENDLESS, engine=engine) as house:
+        for run in submitted:
+            await house.until_true(lambda run=run: stopped(house, run))  # type: ignore[misc]
+        assert len(alive(engine)) == 2 or not away
+        engine.down = False
+        for run in submitted:
+            ended = await house.until_ended(run.id)
+            assert (ended.outcome, ended.detail) == (Outcome.EMERGENCY_STOPPED, "stopped by operator grace: smoke")
+            assert await never_adopted(house, run)
+            (receipt,) = await stops.of_run(house.db, run.id)
+            assert receipt.changed
+            assert receipt.kind is StopKind.EMERGENCY
+            assert receipt.reason.path == ("file" if where == "file" else "server")
+            assert receipt.dead_ms is not None
+        assert alive(engine) == []
+        assert ("grace", "stop_all") in [(each.actor, each.action) for each in await audit.read(house.db)]
+        assert await hold.current(house.db) is not None
+
+
+async def stopped(house: House, run: Run) -> bool:
+    return bool(await stops.of_run(house.db, run.id))
+
+
+async def test_what_a_warden_ended_under_the_latch_is_told_by_the_wardens_marks(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(ENDLESS, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+        await the_warden_does(first, number=0, what="all", actor="ada", path="cli")
+    StopFile(first.settings.data).set(actor="ada", text="smoke")
+    async with open_house(ENDLESS, engine=engine) as house:
+        assert (await house.until_ended(run.id)).outcome is Outcome.EMERGENCY_STOPPED
+        (receipt,) = await stops.of_run(house.db, run.id)
+        assert receipt.reason.path == "cli"
+        assert receipt.steps[0].name == ASKED
+
+
+async def test_what_had_been_stopped_before_the_latch_was_found_keeps_its_receipt(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(ENDLESS, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+        await stops.record(first.db, run.id, StopKind.STOP, ADA, received_at=time.time(), changed=True)
+    StopFile(first.settings.data).set(actor="grace", text="smoke")
+    async with open_house(ENDLESS, engine=engine) as house:
+        ended = await house.until_ended(run.id)
+
+        assert (ended.outcome, ended.detail) == (Outcome.STOPPED, "stopped by operator ada: odd")
+        assert len(await stops.of_run(house.db, run.id)) == 1
