@@ -1,7 +1,7 @@
 """How many can watch: readers over real sockets, beside a bare Starlette with sse-starlette that sends the same frames.
 
     python -m benchmarks.readers [--readers 1000] [--seconds 20] [--lines 100] [--frames 10] [--stalled 200]
-                                 [--only fan,bare,many,stalled]
+                                 [--only fan,bare,many,stalled,end]
 
 The server is a process of its own with its real store. Its runs are played by the fake driver, so that no container
 takes part; all they print goes the whole way of output: relay with credit, lines, rules, recorder, chunks in SQLite.
@@ -13,6 +13,7 @@ fan      every reader follows one run that prints `--lines` lines of 100 bytes a
 bare     the reference: the very frames of fan, encoded once, at that rate, to as many readers, from memory
 many     40 runs print 500 lines a second in all; 20 readers follow the wall and two runs each
 stalled  readers that never read, beside twenty that do
+end      from SIGTERM to the end of a server that all of them and `--stalled` that never read are connected to
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,23 @@ def stalled(count: int, seconds: float) -> Figures:
             return measure("stalled", served, [FROM_NOW] * 20, seconds=seconds, stop=range(2, 2 + QUIET))
 
 
+def end(count: int, stuck: int, *, lines: int, every: float) -> None:
+    """How long a server takes to end with streams open, and runs at work that it has to stop."""
+    with (
+        server(printing=1, lines=lines, seconds=every) as served,
+        contextlib.ExitStack() as stack,
+        readers(served, [FROM_NOW] * count, 60.0),
+    ):
+        for _ in range(stuck):
+            stack.enter_context(contextlib.closing(never_read(served)))
+        time.sleep(3.0)
+        streams, begun = streams_of(served), time.monotonic()
+        served.process.terminate()
+        code = served.process.wait(60)
+        took = time.monotonic() - begun
+        print(f"{'end':10}{took:.2f} s from SIGTERM, exit code {code}, {streams} streams open, {1 + QUIET} runs at work")
+
+
 def never_read(served: Served) -> socket.socket:
     """A reader that asks for a stream and then reads nothing."""
     one = socket.create_connection(("127.0.0.1", served.port))
@@ -273,14 +291,15 @@ def main() -> None:
     parser.add_argument("--stalled", type=int, default=200)
     parser.add_argument("--lines", type=int, default=100, help="lines a second of the run that all follow; 100")
     parser.add_argument("--frames", type=int, default=10, help="bursts, and so frames, a second they come in; 10")
-    parser.add_argument("--only", default="fan,bare,many,stalled", help="some of the four, with commas")
+    parser.add_argument("--only", default="fan,bare,many,stalled,end", help="some of the five, with commas")
     chosen = parser.parse_args()
     lines, every = max(1, chosen.lines // chosen.frames), 1 / chosen.frames
-    scenarios = {
-        "fan": lambda: fan(chosen.readers, chosen.seconds, lines=lines, every=every),
-        "bare": lambda: bare(chosen.readers, chosen.seconds, lines=lines, every=every),
-        "many": lambda: many(chosen.seconds),
-        "stalled": lambda: stalled(chosen.stalled, chosen.seconds),
+    scenarios: dict[str, Callable[[], None]] = {
+        "fan": lambda: fan(chosen.readers, chosen.seconds, lines=lines, every=every).tell(),
+        "bare": lambda: bare(chosen.readers, chosen.seconds, lines=lines, every=every).tell(),
+        "many": lambda: many(chosen.seconds).tell(),
+        "stalled": lambda: stalled(chosen.stalled, chosen.seconds).tell(),
+        "end": lambda: end(chosen.readers, chosen.stalled, lines=lines, every=every),
     }
     size = len(one_frame(lines, 1))
     load = os.getloadavg()[0]
@@ -288,7 +307,7 @@ def main() -> None:
     columns = f"{'frames/s':>10}{'CPU':>10}{'unwatched':>10}{'each':>12}{'delivery 50/99':>18}{'POST 50/99':>18}"
     print(f"{'':10}{columns}")
     for name in chosen.only.split(","):
-        scenarios[name]().tell()
+        scenarios[name]()
 
 
 if __name__ == "__main__":
