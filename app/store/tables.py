@@ -27,7 +27,7 @@ from sqlalchemy import (
 from app.store.columns import Bytes, Json, Key, Words
 
 #: The newest migration. Known here so that an up-to-date database opens without loading the migrations.
-HEAD = "0008"
+HEAD = "0009"
 
 metadata = MetaData(
     naming_convention={
@@ -179,6 +179,7 @@ usage_points = Table(
     Column("disk_written_bytes", BigInteger),
     Column("network_attempts", BigInteger),
     Column("disk_used_bytes", BigInteger),  # highest; NULL as above
+    Column("cpu_seconds", Double),  # as the other counters
     sqlite_with_rowid=False,
 )
 

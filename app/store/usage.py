@@ -44,6 +44,7 @@ class UsagePoint:
     disk_written_bytes: int | None = None
     network_attempts: int | None = None
     disk_used_bytes: int | None = None  #: in the agent's home, highest in the second. None: the host does not tell.
+    cpu_seconds: float | None = None  #: counter, too: user and system time. None: the point is older than it.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +211,7 @@ async def peak(db: Database, run: int, *, until: float | None = None) -> UsagePo
         disk_written_bytes=row.disk_written_bytes,
         network_attempts=row.network_attempts,
         disk_used_bytes=row.disk_used_bytes,
+        cpu_seconds=row.cpu_seconds,
     )
 
 
@@ -240,6 +242,7 @@ def fold_columns() -> list[ColumnElement[Any]]:
         func.max(table.disk_written_bytes).label("disk_written_bytes"),
         func.max(table.network_attempts).label("network_attempts"),
         func.max(table.disk_used_bytes).label("disk_used_bytes"),
+        func.max(table.cpu_seconds).label("cpu_seconds"),
     ]
 
 
@@ -275,4 +278,5 @@ def _point(row: Any) -> UsagePoint:
         disk_written_bytes=row.disk_written_bytes,
         network_attempts=row.network_attempts,
         disk_used_bytes=row.disk_used_bytes,
+        cpu_seconds=row.cpu_seconds,
     )

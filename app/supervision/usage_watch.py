@@ -144,6 +144,7 @@ class Fold:
             disk_written_bytes=self.last.disk_written_bytes,
             network_attempts=self.last.network_attempts,
             disk_used_bytes=max(self.used, default=None),
+            cpu_seconds=round(self.last.cpu_seconds, 3),
         )
 
 

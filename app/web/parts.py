@@ -229,7 +229,7 @@ class RuntimeOption:
 class LimitView:
     name: str  #: field of RunLimits
     label: str  #: "Wall time"
-    allowed: str  #: "10 m 00 s"
+    allowed: str  #: "10 m 00 s", "" for no limit
     used: str  #: "1 m 04 s", "" when it is not measured
     fraction: float | None
 

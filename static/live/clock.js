@@ -77,7 +77,10 @@ function tick() {
     setText(element, duration(Number(element.dataset.due) - now));
   }
   for (const element of document.querySelectorAll("[data-since]")) {
-    setText(element, duration(now - Number(element.dataset.since)));
+    const since = now - Number(element.dataset.since);
+    setText(element, duration(since));
+    const quiet = element.parentElement.dataset.quiet; // seconds of which nothing is said
+    if (quiet) element.parentElement.hidden = since < Number(quiet);
   }
   tickStopPath(now);
 }

@@ -56,6 +56,7 @@ def run_whole_json(run: Run, peak: UsagePoint | None, receipts: list[Receipt]) -
             "disk_written_bytes": peak.disk_written_bytes,
             "network_attempts": peak.network_attempts,
             "disk_bytes": peak.disk_used_bytes,
+            "cpu_seconds": peak.cpu_seconds,
         }
     return {
         **run_json(run),

@@ -52,6 +52,8 @@ class Card:
     why: str  #: why it needs attention; "" when all is normal
     near: tuple[str, ...]  #: limits that are nearly used up: "memory at 94%"
     idle_since: float | None  #: of a running one: its last line, or its start
+    quiet: bool  #: whether that is at least `quiet_seconds` ago: nobody needs to hear of less
+    quiet_seconds: int
     cpu: tuple[float, ...]  #: up to 60 points, as a fraction of the run's CPUs
     memory: tuple[float, ...]  #: up to 60 points, as a fraction of the memory limit
     cpu_now: float | None  #: cores

@@ -27,6 +27,8 @@ MOST_CARDS = 600
 #: Of those, runs that have ended: they make room for live ones.
 MOST_ENDED = 100
 POINTS = 60
+#: Seconds without a line after which a card says so.
+QUIET_SECONDS = 5
 #: Of the last line; a card shows one row of it, without its colours.
 LAST_LINE_BYTES = 200
 ON_THE_WALL = LIVE_STATES - {RunState.QUEUED}
@@ -93,13 +95,16 @@ def card_of(facts: Facts, *, account: Account | None, watchers: tuple[WatcherVie
     signs = facts.signs(account)
     attention = attention_of(run, signs, now=now)
     last = points[-1] if points and run.live else None
+    idle_since = _idle_since(run, line)
     return Card(
         run=run_view(run, now=now),
         actor=facts.actor,
         rank=rank(run, attention),
         why=attention.why if attention.needed else "",
         near=near_limits(run, signs, now=now) if run.live else (),
-        idle_since=_idle_since(run, line),
+        idle_since=idle_since,
+        quiet=idle_since is not None and now - idle_since >= QUIET_SECONDS,
+        quiet_seconds=QUIET_SECONDS,
         cpu=tuple(fraction(point.cpu_mean, run.limits.cpus) for point in points) if run.live else (),
         memory=tuple(fraction(point.memory_bytes, run.limits.memory_bytes) for point in points) if run.live else (),
         cpu_now=last.cpu_mean if last else None,

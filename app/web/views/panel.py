@@ -7,8 +7,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.domain.attendance import Attended
-from app.domain.events import OutputCounted, Recorded
-from app.domain.runs import Run
+from app.domain.events import LimitReached, OutputCounted, PhaseEntered, Recorded, RunFroze, RunThawed
+from app.domain.runs import Phase, Run
 from app.domain.stops import Receipt
 from app.store import alerts, events, evidence, runs, stops, usage
 from app.store.database import Database
@@ -63,7 +63,7 @@ def panel_from(
         receipts=tuple(receipt_view(receipt, sealed.get(receipt.id, "")) for receipt in reversed(receipts)),
         phases=phases(recorded),
         steps=steps(recorded),
-        limits=limits_of(run, peak, now=now),
+        limits=limits_of(run, recorded, peak, now=now),
         sandbox=sandbox_facts(run),
         instructions=visible_block(run.instructions or ""),
         submission=None if run.submission is None else visible_block(run.submission),
@@ -97,36 +97,54 @@ async def _events(db: Database, run_id: int) -> Sequence[Recorded]:
     return recorded
 
 
-def limits_of(run: Run, peak: UsagePoint | None, *, now: float) -> tuple[LimitView, ...]:
+def limits_of(run: Run, recorded: Sequence[Recorded], peak: UsagePoint | None, *, now: float) -> tuple[LimitView, ...]:
     """Each limit with what was used of it, where that is measured."""
     limits = run.limits
-    elapsed = None if run.started_at is None else max(0.0, (run.ended_at or now) - run.started_at)
+    reached = {one.event.limit: one.event.used for one in recorded if isinstance(one.event, LimitReached)}
+    wall = reached.get("wall_seconds", worked(recorded, until=run.ended_at or now))
+    cpu = reached.get("cpu_seconds", peak.cpu_seconds if peak else None)
     memory = peak.memory_bytes if peak else None
     cores = peak.cpu_max if peak else None
     pids = peak.pids if peak else None
     disk = peak.disk_used_bytes if peak else None
     return (
-        _limit("wall_seconds", "Wall time", limits.wall_seconds, elapsed, duration_text),
-        _limit("cpu_seconds", "CPU time", limits.cpu_seconds, None, duration_text),
+        _limit("wall_seconds", "Wall time", limits.wall_seconds, wall, duration_text),
+        _limit("cpu_seconds", "CPU time", limits.cpu_seconds, cpu, duration_text),
         _limit("memory_bytes", "Memory, peak", limits.memory_bytes, memory, bytes_text),
         _limit("cpus", "CPUs, peak", limits.cpus, cores, lambda value: f"{value:.2g}"),
         _limit("pids", "Processes, peak", limits.pids, pids, lambda value: f"{value:.0f}"),
         _limit("disk_bytes", "Disk, peak", limits.disk_bytes, disk, bytes_text),
         _limit("output_bytes", "Output", limits.output_bytes, run.bytes, bytes_text),
-        _limit("idle_seconds", "Idle time", limits.idle_seconds, None, _or_never),
-        _limit("unattended_seconds", "Unattended", limits.unattended_seconds, None, _or_never),
+        _limit("idle_seconds", "Idle time", limits.idle_seconds, None, duration_text),
+        _limit("unattended_seconds", "Unattended", limits.unattended_seconds, None, duration_text),
     )
 
 
-def _or_never(seconds: float) -> str:
-    return duration_text(seconds) if seconds else "never"
+def worked(recorded: Sequence[Recorded], *, until: float) -> float | None:
+    """Seconds its agent worked up to `until` (unix seconds), frozen times left out; None before it began."""
+    seconds, since, begun, agent = 0.0, None, False, False
+    for one in recorded:
+        match one.event:
+            case PhaseEntered(phase=phase):
+                seconds += one.at - since if since is not None else 0.0
+                agent = phase == Phase.AGENT
+                begun = begun or agent
+                since = one.at if agent else None
+            case RunFroze() if since is not None:
+                seconds, since = seconds + one.at - since, None
+            case RunThawed() if agent:
+                since = one.at
+    if not begun:
+        return None
+    return max(0.0, seconds + (until - since if since is not None else 0.0))
 
 
 def _limit(name: str, label: str, allowed: float, used: float | None, text: Callable[[float], str]) -> LimitView:
+    """`allowed`: 0 is no limit."""
     return LimitView(
         name=name,
         label=label,
-        allowed=text(allowed),
+        allowed=text(allowed) if allowed else "",
         used="" if used is None else text(used),
         fraction=None if used is None else fraction(used, allowed),
     )

@@ -201,7 +201,11 @@ async def test_thinning_that_was_cut_short_goes_on_where_it_was(db: Database, ru
 async def test_counters_stay_what_they_came_to_however_points_are_folded(db: Database, run: int) -> None:
     points = [
         dataclasses.replace(
-            point(seq), disk_written_bytes=seq * 4096, network_attempts=3 * (seq > 30), disk_used_bytes=seq % 100
+            point(seq),
+            disk_written_bytes=seq * 4096,
+            network_attempts=3 * (seq > 30),
+            disk_used_bytes=seq % 100,
+            cpu_seconds=seq / 8,
         )
         for seq in range(1, 121)
     ]
@@ -213,12 +217,14 @@ async def test_counters_stay_what_they_came_to_however_points_are_folded(db: Dat
     kept = await usage.read(db, run)
     assert [(each.disk_written_bytes, each.network_attempts) for each in kept] == [(60 * 4096, 3), (120 * 4096, 3)]
     assert [each.disk_used_bytes for each in kept] == [60, 99]
+    assert [each.cpu_seconds for each in kept] == [7.5, 15.0]
     [whole] = await usage.read_folded(db, run, points=1)
     assert (whole.disk_written_bytes, whole.network_attempts) == (120 * 4096, 3)
     peak = await usage.peak(db, run)
     assert peak is not None
     assert (peak.disk_written_bytes, peak.network_attempts) == (120 * 4096, 3)
     assert (whole.disk_used_bytes, peak.disk_used_bytes) == (99, 99)
+    assert peak.cpu_seconds == 15.0
 
 
 async def test_a_counter_the_host_does_not_tell_is_not_zero(db: Database, run: int) -> None:

@@ -17,7 +17,7 @@ from app.domain.runs import Outcome, RunState
 from app.domain.scores import Score, ScoreStatus
 from app.main import VERSION
 from app.settings import Settings
-from app.store import alerts, output, runs, usage
+from app.store import alerts, output, runs, tables, usage
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
 from app.web.views import log
@@ -285,3 +285,46 @@ async def test_how_much_of_the_disk_was_used_stands_with_the_other_limits_and_in
     assert 'width="25.00"' in disk
     found = (await site.browser.get(f"/api/v1/runs/{run.id}")).json()
     assert found["peak"]["disk_bytes"] == 32 * 2**20
+
+
+def limit_of(page: str, name: str) -> str:
+    (found,) = re.findall(rf'data-key="limit-{name}">(.*?)</div>', page, re.DOTALL)
+    return str(found)
+
+
+async def test_a_limit_says_what_was_used_of_it_or_that_it_is_a_limit(site: Site) -> None:
+    run = await site.seed(b"hello", family="tiny")
+    before = (await site.browser.get(f"/runs/{run.id}")).text
+    assert ">at most 10 m 00 s<" in limit_of(before, "cpu_seconds")
+    assert ">at most 128 MiB<" in limit_of(before, "disk_bytes")
+    assert ">no limit<" in limit_of(before, "unattended_seconds")
+    point = UsagePoint(seq=1, at=1.0, cpu_mean=0.5, cpu_max=1.0, memory_bytes=2**20, pids=3, cpu_seconds=65.2)
+    await usage.append(site.db, run.id, [point])
+
+    page = (await site.browser.get(f"/runs/{run.id}")).text
+    assert '<b>1 m 05 s</b> <span class="soft">of 10 m 00 s</span>' in limit_of(page, "cpu_seconds")
+    assert (await site.browser.get(f"/api/v1/runs/{run.id}")).json()["peak"]["cpu_seconds"] == 65.2
+
+
+async def test_a_card_says_that_its_run_is_silent_when_it_is_and_holds_no_ended_one_against_its_limit(
+    site: Site,
+) -> None:
+    prints, silent = await site.seed(b"hello"), await site.seed()
+    ended = await site.seed(b"hello", state=RunState.ENDED)
+    async with site.db.writing() as connection:
+        await connection.execute(tables.runs.update().where(tables.runs.c.id == silent.id).values(started_at=1.0))
+
+    page = (await site.browser.get("/")).text
+    cards = {int(run): text for run, text in re.findall(r'id="run-(\d+)"(.*?)</article>', page, re.DOTALL)}
+    assert 'data-quiet="5" hidden>silent for' in cards[prints.id]
+    assert 'data-quiet="5">silent for' in cards[silent.id]
+    assert '<span class="soft">of 10 m 00 s</span>' in cards[prints.id]
+    assert '<span class="soft">in all</span>' in cards[ended.id]
+
+
+async def test_a_run_that_is_being_stopped_is_not_counted_as_running(site: Site) -> None:
+    await site.seed(b"hello")
+    await site.seed(b"hello", state=RunState.STOPPING)
+
+    page = (await site.browser.get("/health")).text
+    assert re.search(r"<b>1</b> of \d+ running</span>\s*<span [^>]+><b>1</b> stopping</span>", page)

@@ -47,6 +47,7 @@ def test_a_point_has_lowest_mean_and_highest_of_all_readings_of_its_second() -> 
     assert (point.pids_min, point.pids_mean, point.pids) == (2, 4.0, 7)
     assert (point.disk_written_bytes, point.network_attempts) == (10_100, None)
     assert point.disk_used_bytes == 900
+    assert point.cpu_seconds == 0.75
 
 
 def test_a_home_that_nobody_sees_is_not_an_empty_one() -> None:

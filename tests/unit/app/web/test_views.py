@@ -16,6 +16,7 @@ from app.domain.scores import Score, ScoreStatus
 from app.domain.stops import Receipt, StopKind, StopReason, StopSource
 from app.web.views.alerts import CATEGORY_WORDS, alert_view, worst
 from app.web.views.events import event_view, lost_bytes, phases
+from app.web.views.panel import limits_of, worked
 from app.web.views.runs import receipt_view, run_view, score_view
 
 HOSTILE = "x\x1b[31m\u202e\u2028\x00\ud800"
@@ -110,6 +111,27 @@ def test_elapsed_runs_on_until_the_end_and_never_backwards() -> None:
     assert run_view(run(), now=0.0).elapsed == 0.0
     assert run_view(run(ended_at=1020.0, state=RunState.ENDED), now=9999.0).elapsed == 10.0
     assert run_view(run(started_at=None), now=9999.0).elapsed == 0.0
+
+
+def told(*at: tuple[float, e.Event]) -> list[Recorded]:
+    return [Recorded(seq=seq, run=42, at=when, line=0, event=event) for seq, (when, event) in enumerate(at, 1)]
+
+
+def test_wall_time_is_what_its_agent_worked_as_its_limit_counts() -> None:
+    setup, agent, scoring = (e.PhaseEntered(phase=phase) for phase in ("setup", "agent", "scoring"))
+    froze, thawed = e.RunFroze(actor="ann", text=""), e.RunThawed(actor="ann")
+    assert worked(told((10.0, setup)), until=40.0) is None
+    assert worked(told((10.0, setup), (20.0, agent)), until=50.0) == 30.0
+    frozen = told((10.0, setup), (20.0, agent), (25.0, froze), (35.0, thawed), (40.0, froze))
+    assert worked(frozen, until=99.0) == 10.0
+    after = told((20.0, agent), (50.0, scoring), (52.0, froze), (53.0, thawed))
+    assert worked(after, until=60.0) == 30.0
+
+    reached = e.LimitReached(limit="wall_seconds", allowed=30.0, used=30.1)
+    ended = run(state=RunState.ENDED, started_at=10.0, ended_at=53.0, limits=RunLimits(wall_seconds=30))
+    recorded = told((20.0, agent), (51.0, reached))
+    wall = next(one for one in limits_of(ended, recorded, None, now=99.0) if one.name == "wall_seconds")
+    assert (wall.used, wall.allowed) == ("30 s", "30 s")
 
 
 @pytest.mark.parametrize(
