@@ -268,7 +268,8 @@ def end(count: int, stuck: int, *, lines: int, every: float) -> None:
         served.process.terminate()
         code = served.process.wait(60)
         took = time.monotonic() - begun
-        print(f"{'end':10}{took:.2f} s from SIGTERM, exit code {code}, {streams} streams open, {1 + QUIET} runs at work")
+        open_now = f"{streams} streams open, {1 + QUIET} runs at work"
+        print(f"{'end':10}{took:.2f} s from SIGTERM, exit code {code}, {open_now}")
 
 
 def never_read(served: Served) -> socket.socket:
