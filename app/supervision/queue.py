@@ -16,7 +16,7 @@ from app.supervision.doorbell import Doorbell
 from app.supervision.engine_watch import EngineWatch
 from app.supervision.live_run import LiveRun
 from app.supervision.stop import until_recorded
-from sandbox_runner.stop_file import StopFile
+from sandbox_runner.stop_file import Latch, StopFile
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class Queue:
         self._wake = asyncio.Event()
         self._closed = False
         self.opened = False
+        self._presses: list[StopReason] = []  #: of STOP ALL, since the last release
         self.released_at = -math.inf  #: on the monotonic clock
         self.ending: set[int] = set()  #: evaluations that are being stopped: none of them leaves the queue
 
@@ -58,15 +59,16 @@ class Queue:
         self._hold.set()
         if latch is None:
             return StopReason(source=StopSource.OPERATOR, actor=recorded.actor, text=recorded.text)
-        return StopReason(source=StopSource.OPERATOR, actor=latch.actor, text=latch.text, path="file")
+        return _reason_of(latch)
 
     @property
     def held(self) -> bool:
         return self._hold.is_set()
 
-    def hold_now(self) -> None:
+    def hold_now(self, reason: StopReason) -> None:
         """At once, and in memory only: nothing is begun from here on. See `record_hold`."""
         self._hold.set()
+        self._presses.append(reason)
 
     def open(self) -> None:
         """What an earlier server left is known by now."""
@@ -110,13 +112,30 @@ class Queue:
         await until_recorded(lambda: hold.set_hold(self._db, actor=reason.actor, text=text, at=time.time()))
 
     async def release(self, *, actor: str, text: str) -> bool:
-        """Let the queue go on. Starts nothing that was stopped. False when it was not held."""
+        """Let the queue go on. Starts nothing that was stopped. False when it was not held.
+
+        Raises `Conflict` when it was held anew meanwhile: the later press wins, and nothing has begun in between.
+        """
+        self._presses.clear()
         try:
             self._latch.clear()
         except OSError as error:
             raise Conflict(f"the file {self._latch.path} could not be removed: {error.strerror}") from None
         self.released_at = time.monotonic()
         released = await hold.release(self._db, actor=actor, text=text, at=time.time())
+        if (anew := self._held_anew()) is not None:
+            await self.record_hold(anew)  # Whichever of the two was recorded first.
+            raise Conflict(f"the queue stays held: STOP ALL came from {anew.actor} while it was being released")
         self._hold.clear()
         self.changed()
         return released
+
+    def _held_anew(self) -> StopReason | None:
+        """By a press since the release began, or by somebody's file."""
+        if self._presses:
+            return self._presses[-1]
+        return None if (latch := self._latch.read()) is None else _reason_of(latch)
+
+
+def _reason_of(latch: Latch) -> StopReason:
+    return StopReason(source=StopSource.OPERATOR, actor=latch.actor, text=latch.text, path="file")

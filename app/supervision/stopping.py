@@ -106,7 +106,7 @@ class Stopping:
         self, *, reason: StopReason, wait: bool = False, ordered: Ordered | None = None
     ) -> list[Receipt]:
         """Emergency-stop everything that lives, cancel all that is queued, and hold the queue."""
-        self._queue.hold_now()
+        self._queue.hold_now(reason)
         emergency = StopKind.EMERGENCY
         stopping = self.stop_each(list(self._under_way), kind=emergency, reason=reason, wait=wait, ordered=ordered)
         await asyncio.sleep(0)  # The kills are under way; what follows is beside them.

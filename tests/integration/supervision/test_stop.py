@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -18,6 +19,7 @@ from app.supervision.live_run import LiveRun
 from app.supervision.owners import Owners
 from app.supervision.reconcile import Found
 from sandbox_runner.driver import Stream
+from sandbox_runner.stop_file import StopFile
 from tests.integration.supervision.conftest import House, OpenHouse, knobs
 
 REASON = StopReason(source=StopSource.OPERATOR, actor="tester", text="enough", path="test")
@@ -230,6 +232,42 @@ async def test_nothing_starts_once_stop_all_is_pressed(
 
 async def _pressed(pressed: list[asyncio.Task[Any]]) -> bool:
     return bool(pressed)
+
+
+@pytest.mark.parametrize("how", ["pressed before it is recorded", "pressed after it is recorded", "the file"])
+async def test_a_stop_all_that_comes_during_a_release_wins(
+    open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    async with open_house(knobs(lines=())) as house:
+        await house.supervisor.stop_all(reason=REASON, wait=True)
+        release, late = hold.release, dataclasses.replace(REASON, actor="eve", text="smoke")
+
+        async def slow(db: Database, **named: Any) -> bool:
+            if how == "pressed before it is recorded":
+                await house.supervisor.stop_all(reason=late)
+            released = await release(db, **named)
+            if how == "pressed after it is recorded":
+                await house.supervisor.stop_all(reason=late)
+            if how == "the file":
+                StopFile(house.settings.data).set(actor="eve", text="smoke")
+            return released
+
+        monkeypatch.setattr(hold, "release", slow)
+        (run,) = await house.submit()
+        with pytest.raises(Conflict, match="eve"):
+            await house.supervisor.release(actor="ada", text="all clear")
+        await asyncio.sleep(0.3)
+
+        assert house.driver.engine.sandboxes == {}
+        assert (latch := StopFile(house.settings.data).read()) is not None
+        assert (held := await hold.current(house.db)) is not None
+        assert (latch.actor, held.actor, held.text) == ("eve", "eve", "smoke")
+        monkeypatch.undo()
+        (after,) = await house.submit()
+        await house.supervisor.release(actor="ada", text="all clear")
+        assert (await house.until_ended(after.id)).outcome is Outcome.SUCCEEDED
+        assert await stops.of_run(house.db, after.id) == []
+        assert (await house.until_ended(run.id)).outcome in {Outcome.CANCELLED, Outcome.SUCCEEDED}
 
 
 async def test_a_run_that_is_stopped_while_its_start_cannot_be_recorded_does_not_start_later(
