@@ -31,6 +31,7 @@ Json = dict[str, Any]
 class Ended:
     """A sandbox that a warden ended and proved gone. Steps and marks are milliseconds since the order was received."""
 
+    sandbox: str
     run: str
     steps: tuple[tuple[str, float], ...]
     gone_ms: float
@@ -119,9 +120,15 @@ def read(folder: Path) -> list[Entry]:
     return list(found.values())
 
 
+def entry_of(folder: Path, order: str) -> Entry | None:
+    """What is known of one order."""
+    return next((entry for entry in read(folder) if entry.order == order), None)
+
+
 def seen_by(folder: Path, order: str, run: int) -> Mapping[str, LastLook]:
     """Who was in the sandboxes of `run` before `order` was carried out, by sandbox."""
-    return next((entry.seen.get(str(run), {}) for entry in read(folder) if entry.order == order), {})
+    entry = entry_of(folder, order)
+    return {} if entry is None else entry.seen.get(str(run), {})
 
 
 def _lines(folder: Path) -> Iterator[Json]:
@@ -148,7 +155,7 @@ def _take(found: dict[str, Entry], said: Json) -> None:
         (entry.dead if empty else entry.alive).add(look["run"])
     if (told := said.get("ended")) is not None and "error" not in told:
         steps = tuple((str(step), float(ms)) for step, ms in told["steps"])
-        entry.ended.append(Ended(run=told["run"], steps=steps, gone_ms=float(told["gone_ms"])))
+        entry.ended.append(Ended(sandbox=told["id"], run=told["run"], steps=steps, gone_ms=float(told["gone_ms"])))
 
 
 def _look(said: Json) -> LastLook:

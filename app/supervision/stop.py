@@ -23,6 +23,7 @@ from app.store.database import Database
 from app.supervision.doorbell import Doorbell
 from app.supervision.evidence import gathered
 from app.supervision.live_run import NOTHING, LiveRun, StopRequest
+from app.supervision.warden_told import take_marks
 from sandbox_runner import warden_journal
 from sandbox_runner.driver import Driver, Sandbox, SandboxError
 from sandbox_runner.kill import EMPTY, kill_until_verified
@@ -69,9 +70,11 @@ class StopLane:
         """Kill everything of the run, prove it, record it. Sets `live.dead` when proven."""
         alarm = self._start(self._alarm(live, request), f"run {live.id}: stop alarm")
         recording = self._start(self._record_request(live, request), f"run {live.id}: stop record")
-        await self._kill(live, request)
+        struck = await self._kill(live, request)
         alarm.cancel()
         live.dead.set()
+        if request.order and struck is not None:
+            await self._wardens_marks(live, request, struck)
         await asyncio.wait({recording})
         await self._record_death(live, request)
         request.closed.set()
@@ -97,9 +100,12 @@ class StopLane:
         task.add_done_callback(_say_failure)
         return task
 
-    async def _kill(self, live: LiveRun, request: StopRequest) -> None:
+    async def _kill(self, live: LiveRun, request: StopRequest) -> set[str] | None:
+        """Answers the sandboxes there were; None when one was being started, and was taken back."""
+        whole = live.no_start.is_set()
         if not live.known:
             await self._find(live, request)
+        struck = set(live.sandboxes)
         ending = [
             asyncio.create_task(self._end_sandbox(live, sandbox, request), name=f"run {live.id}: kill {sandbox.role}")
             for sandbox in list(live.sandboxes.values())
@@ -112,12 +118,23 @@ class StopLane:
             request.note(NOTHING)
         # A start that was under way is taken back by the driver; after this nothing more can start.
         await live.no_start.wait()
-        await self.sweep(live.id)
+        struck |= await self.sweep(live.id)
         request.note("engine lists nothing of the run")
         live.sandboxes.clear()
         if request.acted_ms is None:  # It had ended by itself before any strike.
             request.note(NOTHING)
         request.dead_ms = _ms_since(request.begun)
+        return struck if whole else None
+
+    async def _wardens_marks(self, live: LiveRun, request: StopRequest, struck: set[str]) -> None:
+        """It was asked first, and may have been done while this server hung."""
+        try:
+            entry = await asyncio.to_thread(warden_journal.entry_of, self._folder, request.order)
+        except Exception:
+            log.exception("run %d: the warden's journal could not be read; the marks are our own", live.id)
+            return
+        if entry is not None:
+            take_marks(live.id, request, entry, struck)
 
     async def _find(self, live: LiveRun, request: StopRequest) -> None:
         """What the engine has of a run of an earlier server; asked until it answers."""
@@ -158,9 +175,9 @@ class StopLane:
                 live.sandboxes.pop(sandbox.id, None)
                 return
 
-    async def sweep(self, run: int) -> int:
-        """End whatever the engine still has of a run, until it has nothing. Answers how many there were."""
-        ended = 0
+    async def sweep(self, run: int) -> set[str]:
+        """End whatever the engine still has of a run, until it has nothing. Answers what there was."""
+        ended: set[str] = set()
         while True:
             try:
                 owned = await self._owned(run)
@@ -168,7 +185,7 @@ class StopLane:
                     return ended
                 for sandbox in owned:
                     await kill_until_verified(self._driver, sandbox)
-                    ended += 1
+                    ended.add(sandbox.id)
             except SandboxError as error:
                 log.warning("run %d: not proven yet: %s", run, error)
                 await asyncio.sleep(0.5)

@@ -34,7 +34,6 @@ def kind_of(told: Told) -> StopKind:
 
 def carried_out(run: int, entry: Entry) -> StopRequest:
     """The stop of a run as the warden carried it out, with its marks where it proved the end of what it found."""
-    ended = [each for each in entry.ended if each.run == str(run)]
     request = StopRequest(
         kind=kind_of(entry),
         reason=reason_of(entry),
@@ -42,9 +41,20 @@ def carried_out(run: int, entry: Entry) -> StopRequest:
         begun=time.monotonic() - max(0.0, time.time() - entry.received_at),
     )
     request.witnessed.update(entry.seen.get(str(run), {}))
-    if ended:
-        steps = sorted((step for each in ended for step in each.steps), key=lambda step: step[1])
-        request.steps = [StopStep(name=name, ms=ms) for name, ms in steps]
-        request.acted_ms = min((each.acted_ms for each in ended if each.acted_ms is not None), default=None)
-        request.dead_ms = max(each.gone_ms for each in ended)
+    take_marks(run, request, entry, set())
     return request
+
+
+def take_marks(run: int, request: StopRequest, entry: Entry, there: set[str]) -> None:
+    """Those of the warden, where it ended all that was `there` and had the proof first."""
+    ended = [each for each in entry.ended if each.run == str(run)]
+    if not ended or not there <= {each.sandbox for each in ended}:
+        return
+    dead_ms = max(each.gone_ms for each in ended)
+    acted_ms = min((each.acted_ms for each in ended if each.acted_ms is not None), default=None)
+    if request.dead_ms is not None and (request.dead_ms <= dead_ms or acted_ms is None):
+        return
+    steps = sorted((step for each in ended for step in each.steps), key=lambda step: step[1])
+    request.steps = [StopStep(name=name, ms=ms) for name, ms in steps]
+    request.acted_ms = acted_ms
+    request.dead_ms = dead_ms

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,12 @@ def wardens(servers: Servers) -> list[int]:
     return found
 
 
+def journal(servers: Servers, what: str) -> list[Any]:
+    """Every line's `what`, of those that have it."""
+    lines = [json.loads(line) for line in (servers.data / "warden.jsonl").read_text().splitlines()]
+    return [line[what] for line in lines if what in line]
+
+
 def crucible(servers: Servers, *arguments: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CRUCIBLE_")}
     program = str(Path(sys.executable).parent / "crucible")
@@ -88,6 +95,9 @@ def test_a_hanging_server_is_no_obstacle_and_records_the_stops_when_it_goes_on(s
         receipts = servers.ask("GET", f"/runs/{run['id']}").json()["receipts"]
         assert all(receipt["dead_ms"] is not None for receipt in receipts)
         assert {receipt["path"] for receipt in receipts} <= {"cli", "socket"}
+        (ended,) = [each for each in journal(servers, "ended") if each["run"] == str(run["id"])]
+        assert receipts[0]["dead_ms"] == ended["gone_ms"], "as the warden did it, and not when the server went on"
+        assert [[step["name"], step["ms"]] for step in receipts[0]["steps"]] == ended["steps"]
 
 
 def test_a_signal_and_the_file_stop_everything_and_hold_the_queue_over_a_restart(servers: Servers) -> None:
@@ -119,8 +129,7 @@ def test_a_frozen_run_of_a_dead_server_does_not_stay_for_ever(servers: Servers) 
 
     servers.until(lambda: servers.containers(alive=False) == [], "the warden ends what is left")
     servers.until(lambda: not wardens(servers), "and then itself")
-    journal = [json.loads(line) for line in (servers.data / "warden.jsonl").read_text().splitlines()]
-    assert next(entry["path"] for entry in journal if "path" in entry) == "silence"
+    assert journal(servers, "path")[0] == "silence"
 
 
 def test_a_dead_warden_is_replaced_and_panic_works_without_one(servers: Servers) -> None:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import math
+import time
 from types import ModuleType
 
 import pytest
@@ -16,9 +17,11 @@ from app.domain.errors import NotFound
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import alerts, audit, evidence, runs, stops
+from app.supervision.warden_link import Ordered
 from sandbox_runner.driver import ASKED, Sandbox, SandboxError, Stream, Told
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.kill import EMPTY, GONE
+from sandbox_runner.warden_journal import Journal
 from tests.integration.supervision.conftest import House, OpenHouse, knobs
 
 REASON = StopReason(source=StopSource.OPERATOR, actor="tester", text="enough", path="test")
@@ -278,3 +281,30 @@ async def test_evidence_is_sealed_with_its_digest_in_the_audit_log(open_house: O
         assert data["policy"] == run.policy.value
         assert all(box["image_digest"] for box in data["sandboxes"] if box["role"] == "build")
         assert any(found.sha256 in entry.detail for entry in await audit.read(house.db))
+
+
+@pytest.mark.parametrize("by_the_warden", [True, False])
+async def test_marks_are_those_of_the_warden_where_it_ended_what_a_hanging_server_could_not(
+    open_house: OpenHouse, by_the_warden: bool
+) -> None:
+    async with open_house(ENDLESS) as house:
+        (run,) = await house.submit()
+        await at_work(house, run.id)
+        (box,) = await house.driver.list_owned()
+        asked = {"do": "stop", "what": "run", "number": run.id, "actor": "ada", "text": "odd", "path": "cli"}
+        journal, received = Journal(house.settings.data), time.monotonic() - 5.0
+        journal.ordered("first", received, asked)
+        told = {"id": box.id if by_the_warden else "f" * 64, "run": str(run.id), "role": box.role}
+        journal.ended("first", {**told, "steps": [(ASKED, 1.5), (EMPTY, 2.5), (GONE, 7.5)], "gone_ms": 8.5})
+        house.supervisor._orders.taken(Ordered(**asked, ago=5.0, order="first"))  # type: ignore[arg-type]
+
+        assert (await house.until_ended(run.id)).outcome is Outcome.STOPPED
+        (receipt,) = await stops.of_run(house.db, run.id)
+        assert receipt.reason.actor == "ada"
+        assert receipt.acted_ms is not None
+        assert receipt.dead_ms is not None
+        if by_the_warden:
+            assert (receipt.acted_ms, receipt.dead_ms) == (1.5, 8.5)
+            assert [(step.name, step.ms) for step in receipt.steps] == [(ASKED, 1.5), (EMPTY, 2.5), (GONE, 7.5)]
+        else:
+            assert receipt.dead_ms > receipt.acted_ms >= 5000, "what the warden ended was not all of it"
