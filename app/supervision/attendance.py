@@ -99,7 +99,7 @@ class Attendance:
             self._doorbell.ring(Doorbell.HOUSE)
         elif stage is Stage.FROZEN and not live.frozen:
             try:
-                await self._hands.freeze(live.id, actor=ACTOR, text=text)
+                await self._hands.freeze(live.id, actor=ACTOR, text=text, takes_over=False)
             except CrucibleError as error:
                 log.warning("run %d: unattended, and could not be frozen: %s", live.id, error)
         elif stage is Stage.STOPPED and not held:

@@ -8,7 +8,7 @@ from app.domain.errors import Conflict
 from app.store import runs
 from app.supervision.stop import until_recorded
 from app.supervision.workshop import Workshop
-from sandbox_runner.driver import FreezeFailed, SandboxError
+from sandbox_runner.driver import FreezeFailed, Sandbox, SandboxError
 
 
 class Freezing:
@@ -17,26 +17,34 @@ class Freezing:
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
 
-    async def freeze(self, run: int, *, actor: str, text: str = "") -> None:
-        """Stand the agent still. Raises `Conflict` when it is not running or could not be proven frozen."""
+    async def freeze(self, run: int, *, actor: str, text: str = "", takes_over: bool = True) -> None:
+        """Stand the agent still. Raises `Conflict` when it is not running or could not be proven frozen.
+
+        What stands still already does so from now on for `actor` too, and says so; a guard, which lets go by itself,
+        takes nothing over.
+        """
         live = self._shop.lives.get(run)
         if live is None or live.agent_sandbox is None or live.stop is not None:
             raise Conflict(f"run {run} has no agent at work that could be frozen")
-        if live.frozen:
-            live.frozen_by = actor  # From now on it is theirs to let go.
+        if live.frozen and takes_over:
+            live.frozen_by = actor  # At once: a guard may be about to let go.
         async with live.freezing:
-            if live.frozen:
+            if live.frozen and not takes_over:
                 return
-            try:
-                await self._shop.driver.freeze(live.agent_sandbox)
-            except FreezeFailed as error:
-                raise Conflict(f"run {run} could not be proven frozen: {error}; stop it instead") from error
-            except SandboxError as error:
-                raise Conflict(f"run {run} could not be frozen: {error}") from error
-            live.thawed.clear()
+            if not live.frozen:
+                await self._stand(run, live.agent_sandbox)
+                live.thawed.clear()
             live.frozen_by = actor
             await until_recorded(lambda: runs.record_freeze(self._shop.db, run, actor=actor, text=text, at=time.time()))
         self._shop.doorbell.ring(run)
+
+    async def _stand(self, run: int, agent: Sandbox) -> None:
+        try:
+            await self._shop.driver.freeze(agent)
+        except FreezeFailed as error:
+            raise Conflict(f"run {run} could not be proven frozen: {error}; stop it instead") from error
+        except SandboxError as error:
+            raise Conflict(f"run {run} could not be frozen: {error}") from error
 
     async def thaw(self, run: int, *, actor: str, frozen_by: str | None = None) -> None:
         """Let a frozen agent go on. Raises `Conflict` when it is not frozen, or by another than `frozen_by` says."""

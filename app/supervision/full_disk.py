@@ -112,7 +112,7 @@ class FullDiskGuard:
                 reason = StopReason(source=StopSource.RULE, actor=RULE, text=finding.title, path="rule")
                 await self._hands.stop(live.id, kind=StopKind.STOP, reason=reason)
                 return "stopped"
-            await self._hands.freeze(live.id, actor=ACTOR, text=finding.title)
+            await self._hands.freeze(live.id, actor=ACTOR, text=finding.title, takes_over=False)
         except CrucibleError as error:  # No agent at work: what is waits for room by itself.
             log.info("run %d: not frozen for want of room: %s", live.id, error)
             return "notified"

@@ -95,7 +95,7 @@ def test_a_hanging_server_is_no_obstacle_and_records_the_stops_when_it_goes_on(s
         receipts = servers.ask("GET", f"/runs/{run['id']}").json()["receipts"]
         assert all(receipt["dead_ms"] is not None for receipt in receipts)
         assert {receipt["path"] for receipt in receipts} <= {"cli", "socket"}
-        (ended,) = [each for each in journal(servers, "ended") if each["run"] == str(run["id"])]
+        ended = next(each for each in journal(servers, "ended") if each["run"] == str(run["id"]))
         assert receipts[0]["dead_ms"] == ended["gone_ms"], "as the warden did it, and not when the server went on"
         assert [[step["name"], step["ms"]] for step in receipts[0]["steps"]] == ended["steps"]
 

@@ -12,18 +12,21 @@ from typing import Any
 
 import pytest
 
+from app.domain.errors import Conflict
 from app.domain.events import (
     HoneytokensPlanted,
     LimitReached,
     PhaseEntered,
     RunAdopted,
     RunBegunAnew,
+    RunFroze,
     SandboxRemoved,
     SandboxStarted,
 )
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import audit, events, evidence, output, runs, stops
+from app.supervision import full_disk
 from app.supervision.reconcile import MOST_TRIES
 from sandbox_runner.driver import ASKED, Stream
 from sandbox_runner.fake_driver import FakeEngine
@@ -233,6 +236,34 @@ async def test_a_frozen_run_stays_frozen_over_a_restart_and_can_be_thawed_and_st
         assert before.state is RunState.FROZEN
 
         await second.supervisor.thaw(run.id, actor="tester")
+
+        assert (await second.until_ended(run.id)).lines == 100
+
+
+async def test_a_persons_freeze_of_what_a_guard_froze_is_told_and_holds_over_a_restart(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(knobs(lines=TICKS), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 5)
+        await first.supervisor.freeze(run.id, actor=full_disk.ACTOR, text="full")
+        await first.supervisor.freeze(run.id, actor="ada", text="odd")
+        await first.supervisor.freeze(run.id, actor=full_disk.ACTOR, text="full", takes_over=False)
+
+        told = [each.event for each in await events.read(first.db, run.id)]
+        froze = [(event.actor, event.text) for event in told if isinstance(event, RunFroze)]
+        assert froze == [(full_disk.ACTOR, "full"), ("ada", "odd")]
+        audited = [each for each in await audit.read(first.db) if each.action == "run.freeze"]
+        assert sorted((each.actor, each.detail) for each in audited) == sorted(froze)
+        with pytest.raises(Conflict):
+            await first.supervisor.thaw(run.id, actor=full_disk.ACTOR, frozen_by=full_disk.ACTOR)
+    async with open_house(knobs(lines=TICKS), engine=engine) as second:
+        await second.until_true(lambda: _adopted(second, run.id))
+        with pytest.raises(Conflict, match="ada"):
+            await second.supervisor.thaw(run.id, actor=full_disk.ACTOR, frozen_by=full_disk.ACTOR)
+        assert (await runs.get(second.db, run.id)).state is RunState.FROZEN
+
+        await second.supervisor.thaw(run.id, actor="ada")
 
         assert (await second.until_ended(run.id)).lines == 100
 
