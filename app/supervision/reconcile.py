@@ -4,7 +4,6 @@ rest."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Coroutine
@@ -240,10 +239,13 @@ class Reconciler:
             run = run_of_image(reference)
             if run is None or run in self._shop.lives:
                 continue
-            with contextlib.suppress(NotFound):
-                if (await runs.get(self._shop.db, run)).state is RunState.ENDED:
-                    log.warning("removing an image of an ended run: %s", reference)
-                    await self._shop.driver.remove_image(reference)
+            try:
+                ended = (await runs.get(self._shop.db, run)).state is RunState.ENDED
+            except NotFound:
+                ended = True  # Its record was removed, and the image was left.
+            if ended:
+                log.warning("removing an image of an ended run: %s", reference)
+                await self._shop.driver.remove_image(reference)
 
 
 def _what_happened(run: Run, agent: Sandbox | None, *, started_anew: bool) -> Ending:

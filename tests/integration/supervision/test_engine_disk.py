@@ -170,12 +170,12 @@ async def test_an_image_that_a_stop_came_into_the_middle_of_is_removed_when_the_
         house.driver.knobs = knobs(run_for=math.inf)
         (at_work,) = await house.submit()
         await house.until(at_work.id, lambda found: found.phase is Phase.AGENT)
-        late, others = f"crucible-run/test:{stopped.id}", {"crucible-run/another:1", "crucible-run/test:999"}
-        engine.images |= {late, f"{late}-2", *others}
+        late, another = f"crucible-run/test:{stopped.id}", "crucible-run/another:1"
+        engine.images |= {late, f"{late}-2", "crucible-run/test:999", "crucible-run/test:odd", another}
         await house.supervisor._reconciler.remove_images_of_ended_runs()
 
         left = {name for name in engine.images if name.startswith("crucible-run/")}
-        assert left == {f"crucible-run/test:{at_work.id}", *others}
+        assert left == {f"crucible-run/test:{at_work.id}", "crucible-run/test:odd", another}, "999 is in no record"
 
 
 async def test_two_images_at_once_are_reckoned_together(open_house: OpenHouse) -> None:
