@@ -70,8 +70,10 @@ class StopLane:
         """Kill everything of the run, prove it, record it. Sets `live.dead` when proven."""
         alarm = self._start(self._alarm(live, request), f"run {live.id}: stop alarm")
         recording = self._start(self._record_request(live, request), f"run {live.id}: stop record")
-        struck = await self._kill(live, request)
-        alarm.cancel()
+        try:
+            struck = await self._kill(live, request)
+        finally:
+            alarm.cancel()
         live.dead.set()
         if request.order and struck is not None:
             await self._wardens_marks(live, request, struck)

@@ -150,6 +150,12 @@ class Stopping:
         for task in self._ending:
             task.cancel()
 
+    async def ended(self, within: float) -> None:
+        """Wait for the kills of what has no owner; after `within` seconds it is left to its keeper and its receipt."""
+        if self._ending:
+            await asyncio.wait(set(self._ending), timeout=within)
+        self.give_up()
+
     async def answered(self, within: float) -> None:
         """Wait for what is answered beside the kills; after `within` seconds it is given up."""
         if self._asked:

@@ -171,6 +171,7 @@ class Supervisor:
         if self._owners.at_work:
             await self._owners.gone()
             self._stopping.give_up()
+        await self._stopping.ended(within=LAST_RECORDS)
         await self._lane.close()
         await self._stopping.answered(within=LAST_RECORDS)
         self._guard.close()

@@ -159,6 +159,26 @@ async def test_a_stop_while_the_engine_is_away_at_the_start_is_remembered_and_ca
         assert await house.driver.list_owned() == []
 
 
+async def test_a_stop_that_a_whole_server_could_not_carry_out_is_carried_out_by_the_next(
+    open_house: OpenHouse, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run,) = await left_at_work(open_house, engine)
+    engine.down = True
+    async with open_house(ENDLESS, engine=engine) as second:
+        await second.supervisor.stop(run.id, kind=StopKind.STOP, reason=ADA)
+    assert "was not written" not in caplog.text
+    assert "could not be recorded" not in caplog.text
+    engine.down = False
+    async with open_house(ENDLESS, engine=engine) as third:
+        ended = await third.until_ended(run.id)
+
+        assert (ended.outcome, ended.detail) == (Outcome.STOPPED, "stopped by operator ada: odd")
+        assert await never_adopted(third, run)
+        (receipt,) = await stops.of_run(third.db, run.id)
+        assert receipt.dead_ms is not None
+        assert alive(engine) == []
+
+
 async def test_an_ended_run_is_not_said_to_be_gone_while_nobody_can_look(
     open_house: OpenHouse, engine: FakeEngine
 ) -> None:
