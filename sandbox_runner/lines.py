@@ -17,7 +17,8 @@ _STREAMS = (Stream.STDOUT, Stream.STDERR)
 class Line:
     r"""A line, or a piece of one that is too long or had to be given early.
 
-    The exact bytes of a stream are `data + (b"\n" if complete else b"")` of all its lines, in order.
+    The exact bytes of a stream are `data + (b"\n" if complete else b"")` of all its lines, in order. A carriage return
+    ends nothing: a progress bar that is drawn with it is one line without end, given piece by piece as time passes.
     """
 
     stream: Stream
@@ -34,17 +35,18 @@ class LineDecoder:
 
     __slots__ = ("_at", "_pending")
 
-    def __init__(self, pending: Mapping[Stream, bytes] | None = None, *, at: float = 0.0) -> None:
-        """Goes on where a former decoder's `pending` left off; `at` is when those bytes were read.
+    def __init__(self, pending: Mapping[Stream, tuple[float, bytes]] | None = None) -> None:
+        """Goes on where a former decoder's `pending` left off.
 
         Raises `ValueError` for what no decoder can have left: another stream, a newline, more than `LONGEST` bytes.
         """
         self._pending: dict[Stream, bytearray] = {stream: bytearray() for stream in _STREAMS}
-        self._at: dict[Stream, float] = dict.fromkeys(_STREAMS, at)
-        for stream, data in (pending or {}).items():
+        self._at: dict[Stream, float] = dict.fromkeys(_STREAMS, 0.0)
+        for stream, (at, data) in (pending or {}).items():
             if b"\n" in data or len(data) > LONGEST:
                 raise ValueError(f"not the pending bytes of a decoder: {len(data)} bytes, {data.count(10)} newlines")
             self._of(stream).extend(data)
+            self._at[stream] = at
 
     def feed(self, stream: Stream, at: float, data: bytes) -> list[Line]:
         """The lines that `data`, read at `at`, completes. Raises `ValueError` for a stream that has no lines."""
@@ -79,9 +81,16 @@ class LineDecoder:
                 pending.clear()
         return lines
 
-    def pending(self) -> dict[Stream, bytes]:
-        """What waits for its newline, to be written down and given to the next decoder; only streams that have some."""
-        return {stream: bytes(data) for stream, data in self._pending.items() if data}
+    def waits(self, stream: Stream) -> bool:
+        """Whether something of it waits for its newline."""
+        return bool(self._of(stream))
+
+    def pending(self) -> dict[Stream, tuple[float, bytes]]:
+        """What waits for its newline, to be written down and given to the next decoder; only streams that have some.
+
+        For each when the newest of its bytes were read, and the bytes.
+        """
+        return {stream: (self._at[stream], bytes(data)) for stream, data in self._pending.items() if data}
 
     def _of(self, stream: Stream) -> bytearray:
         if stream not in self._pending:

@@ -26,11 +26,21 @@ AWAY, AGAIN = 300.0, 0.5
 
 @click.command()
 @click.argument("run", type=int)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends, also over restarts of the server.")
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Go on until the run ends, also over restarts of the server; one that is away is waited for, five minutes.",
+)
 @click.option("--raw", is_flag=True, help="The very bytes, escapes and all: only into a file or a pager you trust.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, as the API has it, in plain ASCII.")
 @click.option("--since", callback=lambda _ctx, _param, text: moment(text), help="90s, 10m, 2h ago, or a time (UTC).")
-@click.option("--grep", "pattern", default="", help="Only lines that hold this regular expression (RE2).")
+@click.option(
+    "--grep",
+    "pattern",
+    default="",
+    help="Only lines that hold this regular expression (RE2); colours are taken out before it is looked for.",
+)
 @click.pass_obj
 def logs(
     settings: Settings, run: int, follow: bool, raw: bool, as_json: bool, since: float | None, pattern: str
@@ -54,24 +64,26 @@ class _Reader:
     wanted: dict[str, str | float]
     raw: bool
     as_json: bool
+    reached: bool = False  #: the server has answered
     after: int = 0  #: lines up to here are printed, or were not wanted
     heard_at: float = field(default_factory=time.monotonic)  #: when the server answered last
 
     async def print(self, *, follow: bool) -> None:
         """All there is; with `follow` until the run has ended. A server that is away for long is `Unavailable`."""
         told = False
-        reached = False
         while True:
             try:
                 async with open_client(self.settings) as client:
                     await client.get("/health")
-                    reached, told, self.heard_at = True, False, time.monotonic()
+                    told, self.reached, self.heard_at = False, True, time.monotonic()
                     return await self._print_from(client, follow=follow)
-            except Unavailable:
-                if not (follow and reached) or time.monotonic() - self.heard_at > AWAY:
+            except Unavailable as away:
+                if not follow or time.monotonic() - self.heard_at > AWAY:
                     raise
                 if not told:
-                    click.echo("crucible: the server went away; waiting for it", err=True)
+                    # Who named the wrong server should see so now, not when the wait is over.
+                    what = "the server went away" if self.reached else f"{away}"
+                    click.echo(f"crucible: {what}; waiting for it", err=True)
                     told = True
                 await asyncio.sleep(AGAIN)
 

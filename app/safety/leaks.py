@@ -14,11 +14,12 @@ from app.domain.honeytokens import Honeytoken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
-    """One value that was found. `at` is the offset in the searched bytes."""
+    """One value that was found, at the offsets `at` to before `end` of the searched bytes."""
 
     place: str
     how: str  #: "plain", "reversed", "hexadecimal", "base64", "base32", "rot13"
     at: int
+    end: int
 
 
 class Leaks:
@@ -41,7 +42,7 @@ class Leaks:
         at = 0
         while len(found) < limit and (match := self._pattern.search(data, at)) is not None:
             place, how = self._forms[match.group(0).upper()]
-            found.append(Leak(place=place, how=how, at=match.start()))
+            found.append(Leak(place=place, how=how, at=match.start(), end=match.end()))
             at = match.end()
         return found
 

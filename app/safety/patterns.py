@@ -1,7 +1,8 @@
 """The patterns of the rules. RE2 syntax, any case; `^` and `$` are a line's.
 
-They are searched in many lines at once, joined by newlines, with tabs turned into spaces and escape sequences taken
-out. So a pattern writes a blank as a space, never as `\\s`, and no negated class that could step over a line's end.
+They are searched in many lines at once, joined by newlines, with tabs and carriage returns turned into spaces and
+escape sequences taken out. So a pattern writes a blank as a space, never as `\\s`, and no negated class that could step
+over a line's end.
 
 Precision first: an alert that is wrong every hour teaches people not to look. Patterns ask for the command with its
 telling argument, or for a sentence in the first person, not for a word alone.

@@ -11,12 +11,13 @@ from app.domain.alerts import Finding
 from app.domain.events import Event, HoneytokenTouched, NetworkAttempted
 from app.domain.honeytokens import Honeytoken
 from app.domain.limits import RunLimits
-from app.safety.leaks import Leaks
+from app.safety.leaks import Leak, Leaks
 from app.safety.rules import RULES, EventRule, LeakRule, LineRule, Resource, Rule, UsageRule
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
 
-#: Bytes of a line that are looked at. A longer one is cut, not skipped.
+#: Bytes of a line that are looked at. A longer one is cut, not skipped. Of a line that came in pieces, because time
+#: passed or it was too long, so many bytes of each piece together with as many before it: no cut tears a word apart.
 MAX_LINE = 8 * 1024
 #: Seconds in which a rule that found something says nothing more: a flood of findings tells no more than one.
 QUIET_SECONDS = 5.0
@@ -28,10 +29,15 @@ _BLOCK = 256
 #: Python's own `re`, whose substitution is far faster; each part stops at the next escape, so the time stays linear.
 _INVISIBLE = re.compile(
     rb"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?"
-    rb"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa9]|\xef\xbb\xbf|\xc2\xad"
+    rb"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xa9]|\xef\xbb\xbf|\xc2\xad"
 )
 #: First bytes of all of these. Looking for them by `translate` is twenty times faster than by the expression.
-_INVISIBLE_STARTS = bytes([*range(9), *range(11, 32), 0x7F, 0xC2, 0xE2, 0xEF])
+_INVISIBLE_STARTS = bytes([*range(9), 11, 12, *range(14, 32), 0x7F, 0xC2, 0xE2, 0xEF])
+#: The beginning of one of these at a text's end; none is longer than so many bytes.
+_BEGUN = re.compile(
+    rb"(?:\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|\][^\x07\x1b\n]{0,256}\x1b?)?|\xe2[\x80\x81]?|\xef\xbb?|\xc2)\Z"
+)
+_LONGEST_BEGUN = 260
 
 
 class Watch:
@@ -45,6 +51,7 @@ class Watch:
         self._leaks = Leaks(honeytokens)
         self._told_at: dict[str, float] = {}
         self._streaks: dict[str, int] = {}
+        self._unfinished: dict[int, bytes] = {}  # stream -> the end of what came of its line so far
 
     def lines(self, lines: Sequence[StoredLine]) -> list[Finding]:
         """What the rules find in `lines`; a rule speaks at most once in QUIET_SECONDS of the lines' own time."""
@@ -54,23 +61,58 @@ class Watch:
         return findings
 
     def _block(self, block: Sequence[StoredLine]) -> list[Finding]:
+        found: list[tuple[int, Finding]] = []
+        if self._unfinished or not all(line.complete for line in block):
+            found += [(index, finding) for index, line in enumerate(block) for finding in self._across(line)]
         # One search a rule for the whole block: the price does not grow with the number of near misses in it.
         text = _visible(b"\n".join([line.data[:MAX_LINE] for line in block]))
-        found: list[tuple[int, Finding]] = []
         for rule, pattern in self._line_rules:
             at = 0
             while (match := pattern.search(text, at)) is not None:
                 index = min(text.count(b"\n", 0, match.start()), len(block) - 1)
                 line = block[index]
                 at = text.find(b"\n", match.start()) + 1
-                # The clock may be set back, or be no number at all: only being near is a reason for silence.
-                if not abs(line.at - self._told_at.get(rule.name, float("-inf"))) < QUIET_SECONDS:
-                    self._told_at[rule.name] = line.at
+                if self._speaks(rule.name, line):
                     found.append((index, _finding(rule, line.number, _quote(text, match.start()))))
                 if not at or abs(block[-1].at - line.at) < QUIET_SECONDS:
                     break
         found += self._leaked(block)
         return [finding for _, finding in sorted(found, key=lambda each: each[0])]
+
+    def _across(self, line: StoredLine) -> list[Finding]:
+        """What is found where `line` goes on from an unfinished one, and begins before the cut and ends after it.
+
+        One look a rule: one that finds something before the cut has told of it already.
+        """
+        before = self._unfinished.pop(line.stream, b"")
+        if not line.complete:
+            self._unfinished[line.stream] = (before + line.data)[-MAX_LINE:]
+        if not before or not line.data:
+            return []
+        found: list[Finding] = []
+        text, cut, after = _joined(before, line.data[:MAX_LINE])
+        for rule, pattern in self._line_rules:
+            match = pattern.search(text)
+            if match is not None and match.start() < after and match.end() > cut and self._speaks(rule.name, line):
+                found.append(_finding(rule, line.number, _quote(text, match.start())))
+        for leak in self._leaks.search(before + line.data[:MAX_LINE]):
+            if leak.at < len(before) < leak.end:
+                found += self._leak(leak, line)
+        return found
+
+    def _speaks(self, what: str, line: StoredLine) -> bool:
+        """Whether it is long since `what` was told, which it is now."""
+        # The clock may be set back, or be no number at all: only being near is a reason for silence.
+        if abs(line.at - self._told_at.get(what, float("-inf"))) < QUIET_SECONDS:
+            return False
+        self._told_at[what] = line.at
+        return True
+
+    def _leak(self, leak: Leak, line: StoredLine) -> list[Finding]:
+        told = f"{leak.place} {leak.how}"
+        if self._leak_rule is None or not self._speaks(told, line):
+            return []
+        return [_finding(self._leak_rule, line.number, f"{leak.place} ({leak.how})")]
 
     def _leaked(self, block: Sequence[StoredLine]) -> list[tuple[int, Finding]]:
         """Looks at whole lines: what is sent away is long."""
@@ -78,12 +120,7 @@ class Watch:
         found: list[tuple[int, Finding]] = []
         for leak in self._leaks.search(text):
             index = text.count(b"\n", 0, leak.at)
-            line = block[index]
-            told = f"{leak.place} {leak.how}"
-            if self._leak_rule is None or abs(line.at - self._told_at.get(told, float("-inf"))) < QUIET_SECONDS:
-                continue
-            self._told_at[told] = line.at
-            found.append((index, _finding(self._leak_rule, line.number, f"{leak.place} ({leak.how})")))
+            found += [(index, finding) for finding in self._leak(leak, block[index])]
         return found
 
     def leaked(self, data: bytes, what: str) -> list[Finding]:
@@ -139,10 +176,25 @@ def _figure(resource: Resource, point: UsagePoint, limits: RunLimits) -> tuple[f
 
 
 def _visible(text: bytes) -> bytes:
-    """`text` as a person would read it, with plain spaces; newlines stay where they are."""
+    """`text` as a person would read it, with plain spaces; newlines stay where they are.
+
+    A carriage return is a space too: what is printed before it and after it are two things.
+    """
     if len(text.translate(None, _INVISIBLE_STARTS)) != len(text):
         text = _INVISIBLE.sub(b"", text)
-    return text.replace(b"\t", b" ")
+    return text.replace(b"\t", b" ").replace(b"\r", b" ")
+
+
+def _joined(before: bytes, data: bytes) -> tuple[bytes, int, int]:
+    """`before` and `data` as a person would read them, where the one ends and where the other begins.
+
+    Between the two is what is shown of a sequence that `before` ends in the middle of.
+    """
+    torn = _BEGUN.search(before, max(0, len(before) - _LONGEST_BEGUN))
+    whole = len(before) if torn is None else torn.start()
+    head = _visible(before[:whole])
+    text = head + _visible(before[whole:] + data)
+    return text, len(head), max(len(head), len(text) - len(_visible(data)))
 
 
 def _quote(text: bytes, at: int) -> str:

@@ -22,7 +22,7 @@ from app.store.lines import StoredLine
 from app.store.reading import last_lines, line_at, read, tail
 from app.store.whole import whole
 
-_PENDING = struct.Struct("<BI")
+_PENDING = struct.Struct("<BdI")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,8 @@ class RelayPosition:
 
     sandbox: str
     offset: int
-    pending: Mapping[int, bytes] = field(default_factory=dict)  #: stream -> bytes after its last newline
+    #: stream -> when the newest of them were read (unix seconds), and the bytes after its last newline
+    pending: Mapping[int, tuple[float, bytes]] = field(default_factory=dict)
 
 
 Batch = tuple[Sequence[StoredLine], RelayPosition | None]
@@ -121,17 +122,17 @@ async def _move_relays(
         await connection.execute(insert(tables.relay_positions), new)
 
 
-def _pack_pending(pending: Mapping[int, bytes]) -> bytes:
-    return b"".join(_PENDING.pack(stream, len(data)) + data for stream, data in sorted(pending.items()))
+def _pack_pending(pending: Mapping[int, tuple[float, bytes]]) -> bytes:
+    return b"".join(_PENDING.pack(stream, at, len(data)) + data for stream, (at, data) in sorted(pending.items()))
 
 
-def _unpack_pending(packed: bytes) -> dict[int, bytes]:
+def _unpack_pending(packed: bytes) -> dict[int, tuple[float, bytes]]:
     pending = {}
     place = 0
     while place < len(packed):
-        stream, length = _PENDING.unpack_from(packed, place)
+        stream, at, length = _PENDING.unpack_from(packed, place)
         place += _PENDING.size
-        pending[stream] = packed[place : place + length]
+        pending[stream] = (at, packed[place : place + length])
         place += length
     return pending
 

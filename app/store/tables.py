@@ -27,7 +27,7 @@ from sqlalchemy import (
 from app.store.columns import Bytes, Json, Key, Words
 
 #: The newest migration. Known here so that an up-to-date database opens without loading the migrations.
-HEAD = "0009"
+HEAD = "0010"
 
 metadata = MetaData(
     naming_convention={

@@ -91,7 +91,7 @@ class OpenSandbox:
         await self._stack.aclose()
         account = self.intake.account()
         try:
-            await self.recorder.close(self.intake, hurried=kind is not None)
+            await self.recorder.close(self.intake, hurried=kind is not None, goes_on=self.live.abandoned)
         except (CrucibleError, asyncio.CancelledError):
             self.live.lost_bytes += self.intake.bytes_waiting
             raise
@@ -259,7 +259,7 @@ class OpenSandbox:
         await self.live.thawed.wait()  # A frozen keeper cannot answer.
         relay = await self._stack.enter_async_context(self.driver.relay(self.sandbox, acknowledged=self.intake.stored))
         self._relay = relay
-        self.intake.relay, self.intake.heard = relay, True
+        self.intake.connected(relay)
 
     async def _reconnect(self) -> None:
         """Until the keeper answers again, or its sandbox is known to have ended."""

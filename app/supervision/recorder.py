@@ -27,8 +27,10 @@ from sandbox_runner.lines import Line, LineDecoder
 
 log = logging.getLogger(__name__)
 
-#: A line without a newline is shown after this many seconds.
-IDLE_FLUSH = 0.3
+#: Seconds after its oldest byte at which a line without a newline is stored as it is, whatever comes meanwhile and on
+#: whichever stream: nothing that was printed is kept from people and rules for longer. Who prints piece by piece, or
+#: redraws a progress bar, makes some three lines a second.
+UNFINISHED_SECONDS = 0.3
 
 #: A rest is so many times as long as the commit before it took. Less, and the pictures that pages draw of it cost more
 #: than the wait that is saved: 8 was slower than this on two busy cores.
@@ -70,6 +72,7 @@ class Intake:
     decoder: LineDecoder
     offset: int  #: taken up to here
     stored: int  #: stored up to here
+    clock: Callable[[], float]  #: monotonic
     handed: int = 0  #: being stored up to here
     on_lines: LinesSeen | None = None
     relay: Relay | None = None
@@ -83,7 +86,8 @@ class Intake:
     heard: bool = False  #: it had a relay, and should have one
     printed_at: float = 0.0  #: the keeper's time of the newest taken output
     lines: list[StoredLine] = field(default_factory=list)
-    touched: float = 0.0  #: monotonic time of the last taken bytes
+    #: When the oldest byte came that waits for its newline. What a former server left waits from the connection on.
+    since: dict[Stream, float] = field(default_factory=dict)
     failing_since: float | None = None
     held: bool = False  #: a guard was told that there is no room for it
     hurried: bool = False  #: it is being left for good: what cannot be stored in time is lost
@@ -100,8 +104,9 @@ class Intake:
         """`keep` False: the bytes count as taken and are not stored (results, or output beyond its limit)."""
         if keep and isinstance(relayed, OutputChunk) and relayed.stream is not Stream.RESULT:
             self.bytes_taken += len(relayed.data)
-            self._number(self.decoder.feed(relayed.stream, relayed.at, relayed.data))
-            self.touched = time.monotonic()
+            lines = self.decoder.feed(relayed.stream, relayed.at, relayed.data)
+            self._number(lines)
+            self._wait(relayed.stream, anew=bool(lines))
             self.printed_at = relayed.at
         elif isinstance(relayed, OutputChunk) and relayed.stream is not Stream.RESULT:
             self.cut += len(relayed.data)
@@ -112,9 +117,30 @@ class Intake:
         if len(self.lines) > MOST_WAITING:
             self.room.clear()
 
+    def connected(self, relay: Relay) -> None:
+        """Output comes from `relay` from now on."""
+        self.relay, self.heard = relay, True
+        for stream in self.decoder.pending():
+            self._wait(stream, anew=False)
+
     def flush(self) -> None:
         """Unfinished lines become lines."""
         self._number(self.decoder.flush())
+        self.since.clear()
+
+    def flush_overdue(self) -> None:
+        """So do those that wait for too long."""
+        now = self.clock()
+        for stream in [stream for stream, since in self.since.items() if now >= since + UNFINISHED_SECONDS]:
+            self._number(self.decoder.flush(stream))
+            del self.since[stream]
+
+    def _wait(self, stream: Stream, *, anew: bool) -> None:
+        """What is unfinished of `stream` waits since now if it has not waited yet, or is all `anew`."""
+        if not self.decoder.waits(stream):
+            self.since.pop(stream, None)
+        elif anew or stream not in self.since:
+            self.since[stream] = self.clock()
 
     def _number(self, lines: Sequence[Line]) -> None:
         for number, line in enumerate(lines, self.next_number):
@@ -135,7 +161,7 @@ class Intake:
     def bytes_waiting(self) -> int:
         """Bytes that were taken and are not stored."""
         held = sum(len(line.data) + line.complete for line in self.lines)
-        return held + sum(len(data) for data in self.decoder.pending().values())
+        return held + sum(len(data) for _, data in self.decoder.pending().values())
 
     def account(self) -> Account:
         """What the keeper says was printed, whether it has arrived here or not."""
@@ -151,7 +177,7 @@ class Intake:
         )
 
     def position(self) -> RelayPosition:
-        pending = {int(stream): data for stream, data in self.decoder.pending().items()}
+        pending = {int(stream): unfinished for stream, unfinished in self.decoder.pending().items()}
         return RelayPosition(sandbox=self.sandbox, offset=self.offset, pending=pending)
 
 
@@ -175,6 +201,7 @@ class Recorder:
         rest: float = REST,
         reserve_bytes: int = 0,
         guard: Guard | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """No output goes into the last `reserve_bytes` of the disk. Without a `guard` no room is as any trouble."""
         self._db = db
@@ -184,6 +211,7 @@ class Recorder:
         self._patience_seconds = patience_seconds
         self._reserve_bytes = reserve_bytes
         self.guard = guard
+        self._clock = clock
         self._intakes: set[Intake] = set()
         self._wake = asyncio.Event()
         self._pressing = asyncio.Event()
@@ -196,11 +224,12 @@ class Recorder:
             run=run,
             sandbox=sandbox,
             next_number=known.lines + 1,
-            decoder=LineDecoder({Stream(stream): data for stream, data in position.pending.items()}),
+            decoder=LineDecoder({Stream(stream): unfinished for stream, unfinished in position.pending.items()}),
+            clock=self._clock,
             offset=position.offset,
             stored=position.offset,
             opened_at=position.offset,
-            before=known.bytes + sum(len(data) for data in position.pending.values()),
+            before=known.bytes + sum(len(data) for _, data in position.pending.values()),
             on_lines=on_lines,
         )
         self._intakes.add(intake)
@@ -209,15 +238,17 @@ class Recorder:
     def has_room(self) -> bool:
         return self._no_room() is None
 
-    async def close(self, intake: Intake, *, hurried: bool = False) -> None:
-        """Store what is left, unfinished lines included. Raises what storing raised.
+    async def close(self, intake: Intake, *, hurried: bool = False, goes_on: bool = False) -> None:
+        """Store what is left. Raises what storing raised.
 
-        Waits for room as long as it takes, unless `hurried`.
+        Waits for room as long as it takes, unless `hurried`. Unfinished lines become lines, unless the sandbox
+        `goes_on`: its next intake has their rest.
         """
         try:
             intake.hurried = hurried
             intake.relay, intake.heard = None, False
-            intake.flush()
+            if not goes_on:
+                intake.flush()
             if intake.waiting and intake.failure is None:
                 intake.settled.clear()
                 self._wake.set()
@@ -238,12 +269,13 @@ class Recorder:
         while True:
             # Not `wait_for`: on Python 3.11 it can swallow a cancellation.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_FLUSH):
+                async with asyncio.timeout(self._until_overdue()):
                     await self._wake.wait()
             self._wake.clear()
             self._pressing.clear()
             begun = time.monotonic()
-            self._flush_idle(begun)
+            for intake in self._intakes:
+                intake.flush_overdue()
             batches = [self._batch(intake) for intake in self._intakes if intake.waiting and intake.failure is None]
             if batches:
                 stored = await self._write(batches)
@@ -260,10 +292,10 @@ class Recorder:
         except TimeoutError:
             pass
 
-    def _flush_idle(self, now: float) -> None:
-        for intake in self._intakes:
-            if now - intake.touched >= IDLE_FLUSH and intake.decoder.pending():
-                intake.flush()
+    def _until_overdue(self) -> float:
+        """Seconds until something unfinished has waited long enough, or what was not stored is tried again."""
+        oldest = min((since for intake in self._intakes for since in intake.since.values()), default=self._clock())
+        return oldest + UNFINISHED_SECONDS - self._clock()
 
     @staticmethod
     def _batch(intake: Intake) -> _Batch:

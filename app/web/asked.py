@@ -39,6 +39,14 @@ def number_of(text: str, name: str, *, low: int = 0, high: int = _MOST) -> int:
     return int(text)
 
 
+def query_switch(request: WebRequest, name: str) -> bool:
+    """1: on; 0 or missing: off."""
+    text = request.query_params.get(name, "0")
+    if text not in ("0", "1"):
+        raise Refused(f"{text[:20]!r} is neither 0 nor 1", where=name)
+    return text == "1"
+
+
 def query_moment(request: WebRequest, name: str) -> float:
     """Unix seconds."""
     text = request.query_params.get(name, "")

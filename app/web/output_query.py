@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from app.domain.errors import Refused
 from app.domain.levels import Level
 from app.store.query import Query
-from app.web.asked import number_of
+from app.web.asked import number_of, query_switch
 from app.web.state import WebRequest
 
 #: The parameters that say it.
@@ -17,7 +17,7 @@ STREAMS: Mapping[str, int] = {"1": 1, "2": 2}
 
 
 def query_of(request: WebRequest) -> Query | None:
-    """None when every line is wanted. Raises `Refused` for a pattern, a stream or a level that is none."""
+    """None when every line is wanted. Raises `Refused` for a pattern, a switch, a stream or a level that is none."""
     asked = request.query_params
     names = [name for name in asked.getlist("level") if name]
     for name in names:
@@ -25,9 +25,9 @@ def query_of(request: WebRequest) -> Query | None:
             raise Refused(f"there is no level {name[:40]!r}", where="level", todo=f"Use {', '.join(LEVELS)}.")
     query = Query(
         pattern=asked.get("q", ""),
-        regex=asked.get("regex") == "1",
-        case=asked.get("case") == "1",
-        inverse=asked.get("inverse") == "1",
+        regex=query_switch(request, "regex"),
+        case=query_switch(request, "case"),
+        inverse=query_switch(request, "inverse"),
         streams=frozenset(number_of(text, "stream", low=1, high=2) for text in asked.getlist("stream") if text),
         levels=frozenset(LEVELS[name] for name in names),
     )

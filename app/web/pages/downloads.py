@@ -14,7 +14,7 @@ from app.store import export, runs
 from app.store.chunk import StoredLine
 from app.web.access import Visitor
 from app.web.api.shapes import line_json
-from app.web.asked import path_id
+from app.web.asked import path_id, query_switch
 from app.web.output_query import query_of
 from app.web.state import WebRequest
 
@@ -32,7 +32,7 @@ async def output(request: WebRequest, _visitor: Visitor) -> Response:
         content = export.raw(db, run_id, before=before)
     else:
         content = export.rendered(db, run_id, as_text if form == "txt" else as_json_lines, query, before=before)
-    packed = request.query_params.get("gzip") == "1"
+    packed = query_switch(request, "gzip")
     name = f"run-{run_id}-{'output' if query is None else 'found'}.{form}{'.gz' if packed else ''}"
     return StreamingResponse(
         gzipped(content) if packed else content,

@@ -15,7 +15,7 @@ from app.store.ribbon import BUCKETS, MOST_BUCKETS, ribbon
 from app.store.search import search
 from app.web.access import Visitor
 from app.web.answers import problem_of
-from app.web.asked import path_id, query_moment, query_number
+from app.web.asked import path_id, query_moment, query_number, query_switch
 from app.web.live.frames import json_bytes
 from app.web.output_query import query_of
 from app.web.state import WebRequest
@@ -31,7 +31,7 @@ async def lines(request: WebRequest, _visitor: Visitor) -> Response:
     run = await runs.get(db, run_id)
     asked, query = request.query_params, query_of(request)
     limit = query_number(request, "limit", log.WINDOW, low=1, high=log.WINDOW)
-    view = log.View(query=query, marks_only=asked.get("mark") == "1")
+    view = log.View(query=query, marks_only=query_switch(request, "mark"))
     if "around" in asked:
         around = query_number(request, "around", 1, low=1)
         window = await log.around(db, run_id, line=min(around, run.lines or 1), view=view)

@@ -31,7 +31,8 @@ async def main():
             for n in range(1, 11)
         ]
         lines += 10
-        await output.append(db, run, batch, RelayPosition(sandbox="s", offset=lines, pending={1: b"%d" % lines}))
+        pending = {1: (float(lines), b"%d" % lines)}
+        await output.append(db, run, batch, RelayPosition(sandbox="s", offset=lines, pending=pending))
         print(lines, flush=True)
 
 asyncio.run(main())
@@ -69,7 +70,7 @@ async def test_a_killed_writer_leaves_whole_batches_and_all_it_said_was_stored(
         assert lines >= said
         assert lines % 10 == 0
         assert await output.position(again, run, "s") == output.RelayPosition(
-            sandbox="s", offset=lines, pending={1: b"%d" % lines}
+            sandbox="s", offset=lines, pending={1: (float(lines), b"%d" % lines)}
         )
         stored = await output.read(again, run, after=0, limit=100_000)
         assert [each.number for each in stored] == list(range(1, lines + 1))

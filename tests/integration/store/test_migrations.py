@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +154,49 @@ async def test_what_the_first_version_wrote_is_read_searched_and_gone_on_with(ur
         assert (point.cpu.min, point.cpu.max, point.memory.mean, point.seconds) == (0.25, 0.5, 1000, 1)
     finally:
         await db.close()
+
+
+async def test_unfinished_lines_of_an_older_version_get_the_time_of_what_is_stored_before_them(
+    url: str, tmp_path: Path
+) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(schema.MIGRATIONS, older, ignore=shutil.ignore_patterns("0010*", "__pycache__"))
+    await (await Database.open(url, migrations=older)).close()
+    with sqlite3.connect(tmp_path / "data" / "crucible.db") as raw:
+        raw.execute(
+            "INSERT INTO evaluations (id, suite, tasks, epochs, limits, actor, created_at)"
+            " VALUES (1, 's', '[]', 1, '{}', 'ada', 0)"
+        )
+        for run in (1, 2):
+            raw.execute(
+                "INSERT INTO runs (id, evaluation, suite, family, task, agent, epoch, state, detail, limits, policy,"
+                " created_at, started_at) VALUES (?, 1, 's', 'f', 't', 'a', 1, 'running', '', '{}', 'notify', 50, 60)",
+                (run,),
+            )
+        raw.execute(
+            "INSERT INTO output_chunks (run, last_line, first_line, line_count, first_at, last_at, raw_bytes, codec,"
+            " crc32, data) VALUES (1, 2, 1, 2, 70000000, 75500000, 2, 0, 0, x'')"
+        )
+        both = struct.pack("<BI", 1, 4) + b"half" + struct.pack("<BI", 2, 1) + b"x"
+        raw.executemany(
+            'INSERT INTO relay_positions (run, sandbox, "offset", pending) VALUES (?, ?, ?, ?)',
+            [(1, "setup", 5, b""), (1, "agent", 9, both), (2, "agent", 7, struct.pack("<BI", 2, 1) + b"y")],
+        )
+    raw.close()
+
+    db = await Database.open(url)
+    try:
+        kept = {
+            (run, sandbox): (await output.position(db, run, sandbox)).pending
+            for run, sandbox in ((1, "setup"), (1, "agent"), (2, "agent"))
+        }
+    finally:
+        await db.close()
+    assert kept == {
+        (1, "setup"): {},
+        (1, "agent"): {1: (75.5, b"half"), 2: (75.5, b"x")},
+        (2, "agent"): {2: (60.0, b"y")},
+    }
 
 
 async def test_a_migration_that_fails_leaves_nothing_and_can_be_tried_again(url: str, tmp_path: Path) -> None:

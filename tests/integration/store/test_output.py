@@ -135,7 +135,7 @@ async def test_several_runs_are_stored_at_once(db: Database, queue: Queue) -> No
         db,
         {
             one: (lines(1, b"a", b"b"), RelayPosition(sandbox="s1", offset=4)),
-            two: ([], RelayPosition(sandbox="s2", offset=9, pending={1: b"par", 2: b"tial"})),
+            two: ([], RelayPosition(sandbox="s2", offset=9, pending={1: (4.5, b"par"), 2: (5.25, b"tial")})),
             three: (lines(1, b"c"), None),
         },
     )
@@ -145,7 +145,7 @@ async def test_several_runs_are_stored_at_once(db: Database, queue: Queue) -> No
     assert [each.data for each in await everything(db, three)] == [b"c"]
     assert (await output.position(db, one, "s1")).offset == 4
     assert await output.position(db, two, "s2") == RelayPosition(
-        sandbox="s2", offset=9, pending={1: b"par", 2: b"tial"}
+        sandbox="s2", offset=9, pending={1: (4.5, b"par"), 2: (5.25, b"tial")}
     )
     assert await output.position(db, three, "s3") == RelayPosition(sandbox="s3", offset=0)
 
@@ -192,13 +192,13 @@ async def test_two_who_append_the_same_lines_store_them_once(db: Database, run: 
 
 
 async def test_each_sandbox_of_a_run_has_its_own_position(db: Database, run: int) -> None:
-    await output.append(db, run, lines(1, b"a"), RelayPosition(sandbox="setup", offset=2, pending={2: b"x"}))
+    await output.append(db, run, lines(1, b"a"), RelayPosition(sandbox="setup", offset=2, pending={2: (1.0, b"x")}))
     await output.append(db, run, lines(2, b"b"), RelayPosition(sandbox="agent", offset=20))
-    await output.append(db, run, [], RelayPosition(sandbox="agent", offset=30, pending={1: bytes(65536)}))
+    await output.append(db, run, [], RelayPosition(sandbox="agent", offset=30, pending={1: (2.0, bytes(65536))}))
 
-    assert await output.position(db, run, "setup") == RelayPosition(sandbox="setup", offset=2, pending={2: b"x"})
+    assert await output.position(db, run, "setup") == RelayPosition(sandbox="setup", offset=2, pending={2: (1.0, b"x")})
     assert await output.position(db, run, "agent") == RelayPosition(
-        sandbox="agent", offset=30, pending={1: bytes(65536)}
+        sandbox="agent", offset=30, pending={1: (2.0, bytes(65536))}
     )
 
 

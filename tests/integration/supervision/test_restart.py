@@ -7,7 +7,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ from app.domain.events import (
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import audit, events, evidence, output, runs, stops
-from app.supervision import full_disk
+from app.supervision import full_disk, recorder
 from app.supervision.reconcile import MOST_TRIES
 from sandbox_runner.driver import ASKED, Stream
 from sandbox_runner.fake_driver import FakeEngine
@@ -64,6 +64,32 @@ async def test_an_agent_that_went_on_without_a_server_is_adopted_without_losing_
         assert ended.score is not None
         assert ended.score.value == 1.0
         assert await second.driver.list_owned() == []
+
+
+async def test_a_line_that_was_unfinished_when_the_server_ended_is_one_line_in_the_next(
+    open_house: OpenHouse, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "UNFINISHED_SECONDS", 3600.0)  # However slow the machine is, the rest comes in time.
+    adopted = asyncio.Event()
+
+    class Halves:
+        def __iter__(self) -> Iterator[tuple[float, Stream, bytes]]:
+            yield 0.0, Stream.STDOUT, b"first\nsecond, unfin"
+            while not adopted.is_set():
+                yield 0.02, Stream.STDERR, b"tick\n"
+            yield 0.0, Stream.STDOUT, b"ished\n"
+
+    async with open_house(knobs(lines=Halves()), engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 3)
+    async with open_house(knobs(lines=Halves()), engine=engine) as second:
+        adopted.set()
+        ended = await second.until_ended(run.id)
+        stored = await output.read(second.db, run.id, after=0)
+
+    assert ended.outcome is Outcome.SUCCEEDED
+    said = [line for line in stored if line.stream == Stream.STDOUT]
+    assert [(line.data, line.complete) for line in said] == [(b"first", True), (b"second, unfinished", True)]
 
 
 async def test_a_restart_gives_no_run_a_second_helping_of_time(open_house: OpenHouse, engine: FakeEngine) -> None:

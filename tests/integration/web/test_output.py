@@ -56,7 +56,11 @@ async def test_a_search_tells_every_hit_and_goes_on_where_it_ended(site: Site) -
 
 
 @pytest.mark.parametrize(
-    ("query", "where"), [("q=(a&regex=1", "pattern"), ("level=loud", "level"), ("stream=7", "stream")]
+    ("query", "where"),
+    [
+        *(("q=(a&regex=1", "pattern"), ("level=loud", "level"), ("stream=7", "stream")),
+        *(("q=a&regex=2", "regex"), ("q=a&case=yes", "case"), ("q=a&inverse=", "inverse")),
+    ],
 )
 async def test_what_cannot_be_looked_for_is_explained(site: Site, query: str, where: str) -> None:
     run = await site.seed(b"line")
@@ -64,9 +68,28 @@ async def test_what_cannot_be_looked_for_is_explained(site: Site, query: str, wh
         answer = await site.browser.get(f"/runs/{run.id}/{path}?{query}", headers={"accept": "application/json"})
         assert answer.status_code == 400
         assert answer.json()["error"]["where"] == where
+    answer = await site.browser.get(f"/api/v1/runs/{run.id}/output?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["where"] == where
     page = await site.browser.get(f"/runs/{run.id}?{query}")
     assert page.status_code == 200
     assert 'class="problem"' in page.text
+
+
+async def test_a_switch_is_0_or_1(site: Site) -> None:
+    run = await site.seed(b"line")
+    for path in ("lines?mark=2", "output.txt?gzip=yes"):
+        assert (await site.browser.get(f"/runs/{run.id}/{path}")).status_code == 400
+    for query, found in (("regex=0", 0), ("regex=1", 1), ("regex=1&case=0&inverse=0", 1)):
+        answer = await site.browser.get(f"/api/v1/runs/{run.id}/output?q=l.ne&{query}")
+        assert len(answer.text.splitlines()) == found
+
+
+async def test_colours_are_no_part_of_what_is_looked_for(site: Site) -> None:
+    run = await site.seed(b"208|\x1b[31m")
+    for query, found in (("q=%1b[31m", 0), ("q=^[0-9]%2B\\|$&regex=1", 1)):
+        answer = await site.browser.get(f"/api/v1/runs/{run.id}/output?{query}")
+        assert len(answer.text.splitlines()) == found
 
 
 async def test_the_outline_counts_levels_and_a_moment_leads_to_its_line(site: Site) -> None:

@@ -43,7 +43,7 @@ def test_the_bytes_of_a_stream_are_those_of_its_lines_however_they_came(data: by
     lines: list[Line] = []
     for chunk in _chunks(data, cuts):
         lines += decoder.feed(Stream.STDOUT, 1.0, chunk)
-        assert len(decoder.pending().get(Stream.STDOUT, b"")) <= LONGEST
+        assert len(decoder.pending().get(Stream.STDOUT, (1.0, b""))[1]) <= LONGEST
     lines += decoder.flush()
 
     assert _bytes_of(lines) == data
@@ -103,7 +103,7 @@ def test_a_line_without_end_does_not_gather_in_memory() -> None:
     pieces = [line for _ in range(100) for line in decoder.feed(Stream.STDOUT, 1.0, b"x" * 10_000)]
 
     assert len(pieces) == 1_000_000 // LONGEST
-    assert len(decoder.pending()[Stream.STDOUT]) == 1_000_000 % LONGEST
+    assert len(decoder.pending()[Stream.STDOUT][1]) == 1_000_000 % LONGEST
 
 
 def test_streams_are_split_apart_from_each_other() -> None:
@@ -124,16 +124,19 @@ def test_a_flush_gives_early_what_waits_and_the_rest_follows() -> None:
     decoder.feed(Stream.STDERR, 2.0, b"hm")
 
     assert decoder.flush(Stream.STDOUT) == [Line(stream=Stream.STDOUT, at=1.0, data=b"name? ", complete=False)]
-    assert decoder.pending() == {Stream.STDERR: b"hm"}
+    assert decoder.pending() == {Stream.STDERR: (2.0, b"hm")}
     assert decoder.flush() == [Line(stream=Stream.STDERR, at=2.0, data=b"hm", complete=False)]
     assert decoder.flush() == []
     assert decoder.feed(Stream.STDOUT, 3.0, b"\n") == [Line(stream=Stream.STDOUT, at=3.0, data=b"", complete=True)]
 
 
 def test_restored_bytes_keep_the_time_they_were_read() -> None:
-    decoder = LineDecoder({Stream.STDOUT: b"half"}, at=7.0)
+    decoder = LineDecoder({Stream.STDOUT: (7.0, b"half"), Stream.STDERR: (8.0, b"other")})
 
-    assert decoder.flush() == [Line(stream=Stream.STDOUT, at=7.0, data=b"half", complete=False)]
+    assert decoder.flush() == [
+        Line(stream=Stream.STDOUT, at=7.0, data=b"half", complete=False),
+        Line(stream=Stream.STDERR, at=8.0, data=b"other", complete=False),
+    ]
 
 
 def test_the_result_stream_has_no_lines() -> None:
@@ -143,10 +146,10 @@ def test_the_result_stream_has_no_lines() -> None:
     with pytest.raises(ValueError, match="has no lines"):
         decoder.flush(Stream.RESULT)
     with pytest.raises(ValueError, match="has no lines"):
-        LineDecoder({Stream.RESULT: b"{}"})
+        LineDecoder({Stream.RESULT: (1.0, b"{}")})
 
 
 @pytest.mark.parametrize("pending", [b"two\nlines", b"x" * (LONGEST + 1)])
 def test_bytes_no_decoder_can_have_left_are_refused(pending: bytes) -> None:
     with pytest.raises(ValueError, match="not the pending bytes"):
-        LineDecoder({Stream.STDOUT: pending})
+        LineDecoder({Stream.STDOUT: (1.0, pending)})

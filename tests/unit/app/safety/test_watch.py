@@ -68,6 +68,57 @@ def test_a_disguise_does_not_help(text: bytes) -> None:
     assert cited(Watch(), lines(b"x", text)) == [(RULE, 2)]
 
 
+def pieces(*texts: bytes, streams: tuple[int, ...] = (), apart: float = 0.3) -> list[StoredLine]:
+    """A line that came in pieces, the last of them with its newline."""
+    return [
+        StoredLine(number=number, at=100 + number * apart, stream=stream, data=text, complete=number == len(texts))
+        for number, (text, stream) in enumerate(zip(texts, streams or [1] * len(texts), strict=True), 1)
+    ]
+
+
+@pytest.mark.parametrize("blocks", ["together", "one by one"])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (b"cat /etc/sha", b"dow"),
+        (b"so: c", b"at", b" ", b"/etc", b"/shadow", b" and more"),
+        (b"cat /etc/sha\x1b[3", b"1mdow"),
+        (b"cat /etc/sha\x1b", b"[0mdow"),
+        (b"\x1b]cat /etc/sha", b"dow"),
+        (b"cat /etc/sha\xe2\x80", b"\x8bdow"),
+        (b"x" * 70_000 + b" cat /etc/sha", b"dow" + b"x" * 0),
+        (b"x " * 2_000, b"x " * 2_000 + b"cat /etc/", b"shadow " + b"x" * 70_000),
+    ],
+)
+def test_what_is_cut_in_two_where_a_line_came_in_pieces_is_found(texts: tuple[bytes, ...], blocks: str) -> None:
+    watch, stored = Watch(), pieces(*texts)
+    found = watch.lines(stored) if blocks == "together" else [each for one in stored for each in watch.lines([one])]
+    (finding,) = found
+    assert finding.rule == RULE
+    assert "cat /etc/shadow" in finding.quote
+    assert finding.line == next(n for n in range(len(texts) + 1) if b"w" in b"".join(texts[:n]))
+
+
+def test_the_pieces_of_one_stream_are_not_joined_to_those_of_the_other() -> None:
+    assert cited(Watch(), pieces(b"cat ", b"/etc/shadow", b"x", streams=(1, 2, 1))) == []
+    assert cited(Watch(), pieces(b"cat ", b"between", b"/etc/shadow", streams=(1, 2, 1))) == [(RULE, 3)]
+
+
+def test_a_finding_in_one_piece_is_told_once_however_many_follow() -> None:
+    assert cited(Watch(), pieces(BAD, *[b" word" for _ in range(100)], apart=QUIET_SECONDS)) == [(RULE, 1)]
+
+
+def test_a_line_without_end_is_kept_in_mind_in_part() -> None:
+    watch = Watch()
+    for piece in pieces(*[b"x" * 60_000 for _ in range(5)], b"")[:-1]:
+        watch.lines([piece])
+    assert sum(map(len, watch._unfinished.values())) == MAX_LINE
+
+
+def test_what_a_progress_bar_draws_over_itself_is_looked_at_piece_by_piece() -> None:
+    assert cited(Watch(), lines(b"50%\r51%\rcat /etc/shadow\r52%")) == [(RULE, 1)]
+
+
 def test_a_rule_speaks_once_in_a_while_however_often_it_finds() -> None:
     watch = Watch()
     assert cited(watch, lines(*[BAD] * 1000)) == [(RULE, 1)]
