@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.alerts import Severity
-from app.domain.events import HoneytokensPlanted, HoneytokenTouched, NetworkAttempted
+from app.domain.events import HoneytokensPlanted, HoneytokenTouched, LimitReached, NetworkAttempted
 from app.domain.runs import Outcome
 from app.store import output
 from sandbox_runner.gvisor_trace import GvisorTrace, Seen
@@ -225,9 +225,11 @@ async def test_an_agent_that_never_ends_its_line_is_seen_and_stopped(tmp_path: P
     async with House(tmp_path, {"unended": text}, suite=", policy: stop").open() as house:
         run = (await house.play(wall_seconds=PATIENCE))["unended"]
         found = [alert.finding for alert in await house.alerts(run)]
+        told = await house.events(run)
         lines = await output.read(house.db, run.id, after=0)
 
     assert run.outcome is Outcome.STOPPED
+    assert not [event for event in told if isinstance(event, LimitReached)]
     assert [(finding.rule, finding.severity) for finding in found] == [("replication.sends-files", Severity.HIGH)]
     (finding,) = found
     assert any(line.number == finding.line and not line.complete for line in lines)
