@@ -119,6 +119,26 @@ def test_a_signal_and_the_file_stop_everything_and_hold_the_queue_over_a_restart
     assert servers.runs_with_a_container() == set()
 
 
+def test_what_a_server_finds_under_the_file_is_stopped_with_a_receipt_though_its_warden_strikes_too(
+    servers: Servers,
+) -> None:
+    five_at_work(servers)
+    (warden,) = wardens(servers)
+    servers.kill()
+    os.kill(warden, signal.SIGKILL)
+    (servers.data / "STOP").write_text("smoke in the room")
+    servers.start()
+    servers.until(lambda: all(run["state"] == "ended" for run in servers.runs()), "everything is stopped")
+
+    assert servers.runs_with_a_container() == set()
+    for run in servers.runs():
+        assert (run["outcome"], run["detail"]) == ("emergency_stopped", "stopped by operator file: smoke in the room")
+        (receipt,) = servers.ask("GET", f"/runs/{run['id']}").json()["receipts"]
+        assert (receipt["path"], receipt["changed"]) == ("file", True)
+        assert receipt["dead_ms"] is not None
+        assert receipt["steps"]
+
+
 @pytest.mark.parametrize("servers", [6], indirect=True)
 def test_a_frozen_run_of_a_dead_server_does_not_stay_for_ever(servers: Servers) -> None:
     """Its keeper stands still with it and cannot count the grace; the warden can."""
