@@ -22,6 +22,7 @@ from tests.browser.served import Server, end_server, start_server  # noqa: E402
 LOOKS = {"wide-light": (1400, 900, "light"), "wide-dark": (1400, 900, "dark"), "narrow-dark": (390, 844, "dark")}
 REPLICATOR = "replication/spread"
 LONG = "counting/survey"
+FOLLOWS = '#fresh[data-state="live"]'
 
 
 def main() -> None:
@@ -40,6 +41,8 @@ def take_all(server: Server, browser: Browser) -> None:
     door.goto(server.link)
     shoot(door, "welcome-wide-light")
     sign_in_by_link(door, server.link)
+    door.wait_for_selector(FOLLOWS)
+    door.wait_for_selector("#stop-path:not(.is-unproven)")
     shoot(door, "wall-empty-wide-light")
     signed_in = door.context.storage_state()
     headers = {"Authorization": f"Bearer {server.token}"}
@@ -85,7 +88,7 @@ def open_page(browser: Browser, server: Server, signed_in: StorageState | None, 
     page = context.new_page()
     page.goto(path)
     if signed_in:
-        page.wait_for_selector('#fresh[data-state="live"]')
+        page.wait_for_selector(FOLLOWS)
     return page
 
 

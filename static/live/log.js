@@ -438,14 +438,17 @@ export class Log {
 
   #listen() {
     let before = this.#scroll.scrollTop;
+    let high = this.#scroll.clientHeight;
     this.#scroll.addEventListener("scroll", () => {
       const { scrollTop, scrollHeight, clientHeight } = this.#scroll;
       const left = scrollHeight - scrollTop - clientHeight;
-      const ours = scrollTop === this.#ended; // told late: somebody may have paused meanwhile
+      // Told late: somebody may have paused meanwhile. A pane of another height is moved by the browser.
+      const noHand = scrollTop === this.#ended || clientHeight !== high;
       this.#ended = -1;
+      high = clientHeight;
       // Only a hand scrolls up; our own scrolling goes down, and rows that leave at the top happen while following.
       if (this.#following && left >= NEAR_END && scrollTop < before - 2) this.#pause();
-      else if (!ours && this.#returned(left, scrollTop > before)) this.follow();
+      else if (!noHand && this.#returned(left, scrollTop > before)) this.follow();
       if (!this.#following && scrollTop < NEAR_EDGE && scrollTop < before) this.#more("older");
       if (!this.#attached && left < NEAR_EDGE && scrollTop > before) this.#more("newer");
       before = scrollTop;

@@ -157,3 +157,26 @@ def test_a_page_that_shows_only_what_is_found_gets_to_the_end_although_it_was_re
         expect(page.locator(".runbar .mark")).to_have_text("Stopped")
     page.unroute(more)
     expect(page.locator(f"#L{api.run(run)['lines']}")).to_be_attached()
+
+
+def test_a_page_that_was_paused_at_its_end_stays_so_when_the_pane_gets_another_height(
+    open_page: Open, api: Api
+) -> None:
+    page = open_page(f"/runs/{api.start('chatter')}")
+    expect(page.locator("#L80")).to_be_attached()
+    page.click("#log-follow")
+    expect(page.locator("#log-pill")).to_contain_text(re.compile(r"\d new"))
+    page.evaluate(
+        """async () => {
+        const bar = document.querySelector(".runbar");
+        const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const high = bar.offsetHeight;
+        for (const by of [-21, 6]) {
+          bar.style.height = `${high + by}px`;
+          await drawn();
+          await drawn();
+        }
+        }"""
+    )
+    expect(page.locator("#log-follow")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#log-pill")).to_be_visible()
