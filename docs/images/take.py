@@ -42,7 +42,7 @@ def take_all(server: Server, browser: Browser) -> None:
     shoot(door, "welcome-wide-light")
     sign_in_by_link(door, server.link)
     door.wait_for_selector(FOLLOWS)
-    door.wait_for_selector("#stop-path:not(.is-unproven)")
+    door.wait_for_selector("#stop-path >> text=stop path OK")
     shoot(door, "wall-empty-wide-light")
     signed_in = door.context.storage_state()
     headers = {"Authorization": f"Bearer {server.token}"}
