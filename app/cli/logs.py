@@ -30,7 +30,7 @@ AWAY, AGAIN = 300.0, 0.5
     "-f",
     "--follow",
     is_flag=True,
-    help="Go on until the run ends, also over restarts of the server; one that is away is waited for, five minutes.",
+    help="Go on until the run ends, also over restarts: a server that answered once is waited for, five minutes.",
 )
 @click.option("--raw", is_flag=True, help="The very bytes, escapes and all: only into a file or a pager you trust.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, as the API has it, in plain ASCII.")
@@ -64,26 +64,23 @@ class _Reader:
     wanted: dict[str, str | float]
     raw: bool
     as_json: bool
-    reached: bool = False  #: the server has answered
     after: int = 0  #: lines up to here are printed, or were not wanted
     heard_at: float = field(default_factory=time.monotonic)  #: when the server answered last
 
     async def print(self, *, follow: bool) -> None:
         """All there is; with `follow` until the run has ended. A server that is away for long is `Unavailable`."""
-        told = False
+        told = reached = False
         while True:
             try:
                 async with open_client(self.settings) as client:
                     await client.get("/health")
-                    told, self.reached, self.heard_at = False, True, time.monotonic()
+                    reached, told, self.heard_at = True, False, time.monotonic()
                     return await self._print_from(client, follow=follow)
-            except Unavailable as away:
-                if not follow or time.monotonic() - self.heard_at > AWAY:
+            except Unavailable:
+                if not (follow and reached) or time.monotonic() - self.heard_at > AWAY:
                     raise
                 if not told:
-                    # Who named the wrong server should see so now, not when the wait is over.
-                    what = "the server went away" if self.reached else f"{away}"
-                    click.echo(f"crucible: {what}; waiting for it", err=True)
+                    click.echo("crucible: the server went away; waiting for it", err=True)
                     told = True
                 await asyncio.sleep(AGAIN)
 

@@ -135,25 +135,6 @@ async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-async def test_a_followed_run_is_waited_for_when_its_server_is_away_from_the_beginning(site: Site) -> None:
-    run = await site.seed(b"1 tick")
-    await runs.transition(site.db, run.id, RunState.RUNNING, RunState.ENDED, at=time.time(), outcome=Outcome.SUCCEEDED)
-    way = Way(site)
-    await way.open()
-    way.close()
-    following = await logs(site, str(run.id), "-f", server=f"http://127.0.0.1:{way.port}")
-    assert following.stdout is not None
-    assert following.stderr is not None
-    async with asyncio.timeout(60):
-        said = await following.stderr.readline()
-        assert b"does not answer" in said
-        assert said.endswith(b"waiting for it\n")
-        await way.open()
-        assert await following.communicate() == (b"1 tick\n", b"")
-    assert following.returncode == 0
-    way.close()
-
-
 async def test_what_is_not_followed_is_not_waited_for(site: Site) -> None:
     way = Way(site)
     await way.open()
@@ -186,3 +167,10 @@ async def test_a_followed_run_is_followed_over_a_server_that_goes_away_and_comes
         assert await following.communicate() == (b"4 tick\n", b"")
     assert following.returncode == 0
     way.close()
+
+
+async def test_a_server_that_was_never_there_is_not_waited_for(site: Site) -> None:
+    asked = await logs(site, "1", "-f", server="http://127.0.0.1:9")
+    _, said = await answered(asked)
+    assert asked.returncode == 2
+    assert b"does not answer" in said
