@@ -172,9 +172,9 @@ def test_a_grave_alert_calls_from_a_page_in_the_background(browser: Browser, own
           constructor(title, {body}) { super(); notes.push(`${title}: ${body}`); }
         };
     }""")
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")  # its script is at work
     page.click("#cue-note")
     expect(page.locator("#cue-note")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
     headers = {"Authorization": f"Bearer {own.token}"}
     with httpx.Client(base_url=f"{own.url}/api/v1", headers=headers, timeout=30) as client:

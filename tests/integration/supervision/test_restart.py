@@ -310,7 +310,9 @@ async def test_a_frozen_run_can_be_stopped_after_a_restart(open_house: OpenHouse
 
 
 async def _adopted(house: House, run: int) -> bool:
-    return any(isinstance(each.event, RunAdopted) for each in await events.read(house.db, run))
+    """It says so, and the server has it in hand."""
+    told = any(isinstance(each.event, RunAdopted) for each in await events.read(house.db, run))
+    return told and run in house.supervisor._shop.lives
 
 
 async def test_an_ordinary_shutdown_stops_what_runs_and_says_so(open_house: OpenHouse, engine: FakeEngine) -> None:
