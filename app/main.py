@@ -28,6 +28,7 @@ from app.web.middleware import SecurityHeaders
 from app.web.passwords import Passwords
 from app.web.routes import TABLE
 from app.web.state import AppState
+from app.web.stop_commands import stop_commands
 from app.web.stop_door import StopDoor
 from app.web.templates import Pages
 from app.web.throttle import Throttle
@@ -96,9 +97,9 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
         proving = await stack.enter_async_context(
             Proving(db=db, driver=driver, image=settings.base_image, refused=supervisor.runtimes.refused)
         )
-        pages = Pages()
+        pages, commands = Pages(), stop_commands(settings)
         feeds = await stack.enter_async_context(
-            open_feeds(db=db, supervisor=supervisor, settings=settings, pages=pages)
+            open_feeds(db=db, supervisor=supervisor, settings=settings, pages=pages, commands=commands)
         )
         yield AppState(
             settings=settings,
@@ -110,6 +111,7 @@ async def open_state(settings: Settings, driver: Driver | None = None) -> AsyncI
             throttle=Throttle(),
             passwords=Passwords(),
             remembered=Remembered(),
+            stop_commands=commands,
             stop_door=_stop_door(settings, warden),
             version=VERSION,
             started_at=time.time(),

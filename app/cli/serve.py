@@ -6,8 +6,6 @@ import asyncio
 import dataclasses
 import gc
 import logging
-import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -19,6 +17,7 @@ from app.cli.stop_signal import stop_all_on_signal
 from app.settings import Settings
 from app.store.database import Database, sqlite_url
 from app.web.sign_in import create_sign_in_link
+from app.web.stop_commands import StopCommands, stop_commands
 from sandbox_runner.driver import Driver
 from sandbox_runner.fake_driver import FakeDriver
 
@@ -56,7 +55,7 @@ async def _serve(settings: Settings, driver: Driver | None, suite: str | None) -
     async with local_server(settings, driver, until_signal=True) as local:
         if suite:
             await _queue_first(local, suite)
-        _greet(local, settings.data)
+        _greet(local, stop_commands(settings))
         # What was loaded until here stays: looking through all of it for garbage held everything up for 70 ms.
         gc.collect()
         gc.freeze()
@@ -70,17 +69,15 @@ async def _queue_first(local: LocalServer, suite: str) -> None:
             click.echo(f"Queued the suite {suite}: its runs start now.")
 
 
-def _greet(local: LocalServer, data: Path) -> None:
+def _greet(local: LocalServer, commands: StopCommands) -> None:
     click.echo(f"\nCrucible is at {local.address.url}")
     if local.link is not None:
         click.echo("Sign in once with this link and choose a password (it works for a day, once):\n")
         click.echo(f"    {local.link}\n")
-    here = Path(sys.executable).parent
-    folder = shlex.quote(str(data.absolute()))
-    click.echo("Stop everything from any terminal; the last needs no server and ends every Crucible's sandboxes:\n")
-    click.echo(f"    CRUCIBLE_DATA={folder} {here / 'crucible'} panic")
-    click.echo(f"    touch {folder}/STOP")
-    click.echo(f"    {here / 'python'} -m sandbox_runner kill-all\n")
+    click.echo("Stop everything from any terminal of this machine (or of this container); the last needs no server:\n")
+    for command in commands.everything:
+        click.echo(f"    {command}")
+    click.echo()
     click.echo("Ctrl-C ends the server and every run.")
 
 

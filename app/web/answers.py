@@ -22,8 +22,8 @@ from app.web.templates import Context
 from app.web.text import visible
 from app.web.views.strip import strip_of
 
-#: Ways to stop everything when this page does not answer.
-STOP_COMMANDS = ("crucible panic", "touch STOP (in the data folder)", "python -m sandbox_runner kill-all")
+#: Ways to stop everything for whoever is not signed in, who is told no folder. The server's first words are whole.
+STRANGERS_COMMANDS = ("crucible panic", "touch STOP (in the data folder)", "python -m sandbox_runner kill-all")
 
 #: What `?said=` may make a page say, once, after a redirect.
 NOTICES = {
@@ -57,7 +57,7 @@ async def frame_of(request: WebRequest, visitor: Visitor | None, *, title: str, 
     state = request.state
     strip = None
     if visitor is not None:
-        strip = await strip_of(state["db"], state["supervisor"], state["settings"])
+        strip = await strip_of(state["db"], state["supervisor"], state["settings"], state["stop_commands"])
     door = state["stop_door"].origin(request) if visitor is not None else ""
     return Frame(
         title=title,
@@ -69,7 +69,7 @@ async def frame_of(request: WebRequest, visitor: Visitor | None, *, title: str, 
         now=time.time(),
         path=here(request, once=frozenset({"said", "stop"})),
         strip=strip,
-        commands=STOP_COMMANDS,
+        commands=state["stop_commands"].everything if visitor is not None else STRANGERS_COMMANDS,
         stop_door=door,
         stop_token=state["stop_door"].token(request, visitor) if visitor and door else "",
         notice=NOTICES.get(request.query_params.get("said", ""), ""),

@@ -19,6 +19,7 @@ from app.web.throttle import Throttle
 
 if TYPE_CHECKING:
     from app.web.access import Remembered
+    from app.web.stop_commands import StopCommands
     from app.web.stop_door import StopDoor
 
 
@@ -34,6 +35,7 @@ class AppState(TypedDict):
     throttle: Throttle
     passwords: Passwords
     remembered: Remembered
+    stop_commands: StopCommands
     stop_door: StopDoor
     version: str
     started_at: float  #: unix seconds; also tells pages that the server is another one

@@ -14,7 +14,7 @@ from app.web.views.strip import strip_of
 async def health(request: WebRequest, _visitor: Visitor) -> Response:
     """Engine, hold, counts: what the header of every page shows."""
     state = request.state
-    strip = await strip_of(state["db"], state["supervisor"], state["settings"])
+    strip = await strip_of(state["db"], state["supervisor"], state["settings"], state["stop_commands"])
     return JSONResponse(
         {
             "version": state["version"],

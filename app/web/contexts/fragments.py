@@ -35,6 +35,7 @@ class Strip:
     engine: EngineView
     hold: HoldView | None
     stop_path: StopPathView
+    commands: tuple[str, ...]  #: ways to stop everything that do not go this way
     alerts_open: int  #: counted up to 200
     alerts_worst: str  #: "" or the worst open severity
     grave: int  #: id of the newest open alert that is high or critical; 0 without any
@@ -112,7 +113,7 @@ class Panel:
     submission: str | None
     events: tuple[EventView, ...]  #: newest first, at most 200
     lost_bytes: int  #: printed and not stored; must be 0
-    commands: tuple[str, ...]  #: other ways to stop it, to copy: "crucible stop 42"
+    commands: tuple[str, ...]  #: other ways to stop it, to copy; none where they are not shown
     watchers: tuple[WatcherView, ...]  #: who has it open and in sight
     printed: int | None  #: bytes its keeper says it printed, lost ones included; None when nobody counted
     at: float | None = None  #: it shows the run as it was then; None: as it is

@@ -42,7 +42,8 @@ class HealthPage:
     frame: Frame
     checks: tuple[Check, ...]
     settings: tuple[SettingView, ...]
-    stops: tuple[tuple[str, str], ...]  #: (command, what it does): every way to stop
+    commands: tuple[tuple[str, str], ...]  #: (line for a terminal, what it does): ways to stop that need no page
+    from_pages: tuple[tuple[str, str], ...]  #: (where, what it does): ways to stop that need the server
     proof: ProofView | None  #: the asked one, else the newest
     proofs: tuple[ProofRow, ...]  #: newest first
     under_way: ProofProgress | None

@@ -22,6 +22,7 @@ from app.web.live.run_feed import RunFeed
 from app.web.live.strip_feed import StripFeed
 from app.web.live.wall_feed import WallFeed
 from app.web.live.wall_news import WallNews
+from app.web.stop_commands import StopCommands
 from app.web.templates import Pages
 
 #: Streams at once: a thousand pages, and those that just came back while the server has not yet seen them go. Requests
@@ -53,6 +54,7 @@ class Feeds:
         supervisor: Supervisor,
         settings: Settings,
         pages: Pages,
+        commands: StopCommands,
     ) -> None:
         self.leaving = asyncio.Event()  #: the server shuts down
         self._group = group
@@ -60,6 +62,7 @@ class Feeds:
         self._supervisor = supervisor
         self._settings = settings
         self._pages = pages
+        self._commands = commands
         self._shared: dict[Hashable, _Shared[Any]] = {}
         self._ears = Ears()
         self._reading = Reading(db, group)
@@ -93,6 +96,7 @@ class Feeds:
                 account=self._supervisor.account,
                 watchers=self.presence.of,
                 attended=self._supervisor.attended,
+                commands=self._commands.of_run(run),
             )
 
         with self._share(run, make, ear) as feed:
@@ -126,7 +130,13 @@ class Feeds:
         """The header's, shared likewise."""
 
         def make() -> StripFeed:
-            return StripFeed(db=self._db, supervisor=self._supervisor, settings=self._settings, pages=self._pages)
+            return StripFeed(
+                db=self._db,
+                supervisor=self._supervisor,
+                settings=self._settings,
+                pages=self._pages,
+                commands=self._commands,
+            )
 
         with self._share("strip", make, ear) as feed:
             yield feed
@@ -183,10 +193,12 @@ class Feeds:
 
 
 @asynccontextmanager
-async def open_feeds(*, db: Database, supervisor: Supervisor, settings: Settings, pages: Pages) -> AsyncIterator[Feeds]:
+async def open_feeds(
+    *, db: Database, supervisor: Supervisor, settings: Settings, pages: Pages, commands: StopCommands
+) -> AsyncIterator[Feeds]:
     """The feeds of a server, for as long as it serves."""
     async with asyncio.TaskGroup() as group:
-        feeds = Feeds(group, db=db, supervisor=supervisor, settings=settings, pages=pages)
+        feeds = Feeds(group, db=db, supervisor=supervisor, settings=settings, pages=pages, commands=commands)
         own = [group.create_task(feeds.beat(), name="heartbeats"), group.create_task(feeds.say_goodbye())]
         try:
             yield feeds

@@ -89,9 +89,11 @@ class RunFeed(Feed):
         account: Callable[[int], Account | None],
         watchers: Callable[[int], tuple[WatcherView, ...]],
         attended: Callable[[int], Attended | None],
+        commands: tuple[str, ...],
     ) -> None:
         super().__init__()
         self._attended = attended
+        self._commands = commands
         self._account = account
         self._watchers = watchers
         self._panel: Panel | None = None
@@ -180,6 +182,7 @@ class RunFeed(Feed):
             watchers=watchers,
             account=account,
             attended=self._attended(self._run),
+            commands=self._commands,
         )
         self._panel = view
         panel = frame("panel", {"run": self._run, "html": self._pages.render(view)})

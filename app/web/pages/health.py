@@ -24,6 +24,7 @@ from app.web.contexts.house import HealthPage
 from app.web.filters import bytes_text, duration_text
 from app.web.parts import Check, SettingView, StopPathView
 from app.web.state import AppState, WebRequest
+from app.web.stop_commands import StopCommands
 from app.web.views.proof import progress_view, proof_row, proof_view
 from app.web.views.runtimes import runtime_check
 from app.web.views.stops import drill_view, latency_rows, since_last
@@ -33,17 +34,24 @@ LITTLE_DISK = 1024**3
 #: The newest stops, whose times are told, and the newest drills.
 STOPS_COUNTED, DRILLS_READ, DRILLS_SHOWN = 1000, 50, 10
 
-STOPS = (
+#: Ways that need this server to answer.
+FROM_PAGES = (
     ("STOP on the run page, or Shift+K and Enter", "stops one run"),
     ("STOP ALL in the header", "stops everything and holds the queue"),
     ("STOP on an evaluation's page", "stops all runs of it"),
-    ("crucible stop RUN", "stops one run, through the warden's socket; --evaluation N and --all as well"),
-    ("crucible panic", "stops everything and holds the queue, whether this server answers or not"),
-    ("touch STOP", "in the data folder: the same, without a program of ours"),
-    ("kill -USR1 PID", "of this server or of its warden: the same, by a signal"),
     ("POST /api/v1/stop-all", "stops everything, for programs"),
-    ("python -m sandbox_runner kill-all", "kills every sandbox; needs only the container engine, not this server"),
 )
+
+
+def without_page(commands: StopCommands) -> tuple[tuple[str, str], ...]:
+    """Whole lines for a terminal, with what each does."""
+    return (
+        (commands.panic, "stops everything and holds the queue, whether this server answers or not"),
+        (commands.stop_file, "the same, without a program of ours; needs the warden or this server"),
+        (commands.signal, "the same, by a signal to this server"),
+        (commands.stop_all, "the same, through the warden's socket; a run's number instead of --all stops that one"),
+        (commands.kill_all, "kills every sandbox of this server; needs only the container engine, and holds no queue"),
+    )
 
 
 async def health(request: WebRequest, visitor: Visitor) -> Response:
@@ -65,7 +73,8 @@ async def health(request: WebRequest, visitor: Visitor) -> Response:
         warnings=tuple((each.text, each.escape.source) for each in warnings(await proving.versions())),
         checks=checks(state, frame.strip) if frame.strip else (),
         settings=settings_shown(state["settings"]),
-        stops=STOPS,
+        commands=without_page(state["stop_commands"]),
+        from_pages=FROM_PAGES,
     )
     return page(request, context)
 

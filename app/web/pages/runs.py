@@ -39,7 +39,15 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
     if bar.at is None:
         supervisor, watchers = request.state["supervisor"], request.state["feeds"].presence.of(run_id)
         account, attended = supervisor.account(run_id), supervisor.attended(run_id)
-        panel, event = await panel_of(db, run_id, now=now, watchers=watchers, account=account, attended=attended)
+        panel, event = await panel_of(
+            db,
+            run_id,
+            now=now,
+            watchers=watchers,
+            account=account,
+            attended=attended,
+            commands=request.state["stop_commands"].of_run(run_id),
+        )
         alerts = await alerts_of(db, run_id)
     else:
         was = await as_it_was(db, run, bar.at)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.domain.errors import Refused
 from app.store import accounts, audit
 from app.web.access import Visitor, client_address, close_session, cookie_name, open_session, visitor_by_cookie
-from app.web.answers import STOP_COMMANDS, frame_of, page, problem_of, redirect
+from app.web.answers import STRANGERS_COMMANDS, frame_of, page, problem_of, redirect
 from app.web.asked import form_of, text_field
 from app.web.contexts.account import SignInPage, WelcomePage
 from app.web.cross_site import local_path
@@ -64,7 +64,7 @@ async def _form(request: WebRequest, *, name: str, target: str, problem: Problem
         problem=problem,
         password_set=user.password_hash is not None,
         stop_asked=int(asked[1]) if asked else None,
-        commands=(f"crucible stop {asked[1]}", STOP_COMMANDS[1]) if asked else STOP_COMMANDS,
+        commands=(f"crucible stop {asked[1]}", STRANGERS_COMMANDS[1]) if asked else STRANGERS_COMMANDS,
     )
     return page(request, context, status=status)
 

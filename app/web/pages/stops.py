@@ -130,7 +130,8 @@ async def _back(request: WebRequest, run: int, said: str, after: object) -> Resp
     if wants_json(request):
         return JSONResponse({"run": run, "said": said})
     if wants_fragment(request):
-        panel, _ = await panel_of(request.state["db"], run, now=time.time())
+        commands = request.state["stop_commands"].of_run(run)
+        panel, _ = await panel_of(request.state["db"], run, now=time.time(), commands=commands)
         return HTMLResponse(request.state["pages"].render(panel))
     return redirect(
         _said(local_path(after) or "" if isinstance(after, str) else "", said) or f"/runs/{run}?said={said}"

@@ -37,14 +37,15 @@ async def panel_of(
     watchers: tuple[WatcherView, ...] = (),
     account: Account | None = None,
     attended: Attended | None = None,
+    commands: tuple[str, ...] = (),
 ) -> tuple[Panel, int]:
-    """The panel and the seq of the last event it knows. Raises `NotFound`."""
+    """The panel and the seq of the last event it knows; `commands` are other ways to stop it. Raises `NotFound`."""
     run = await runs.get(db, run_id)
     recorded = await _events(db, run_id)
     receipts = await stops.of_run(db, run_id)
     sealed = await evidence.digests(db, run_id) if receipts else {}
     plain = panel_from(run, recorded, receipts, await usage.peak(db, run_id), now=now, sealed=sealed)
-    panel = replace(plain, watchers=watchers, printed=_printed(recorded, account), attended=attended)
+    panel = replace(plain, watchers=watchers, printed=_printed(recorded, account), attended=attended, commands=commands)
     return panel, recorded[-1].seq if recorded else 0
 
 
@@ -71,7 +72,7 @@ def panel_from(
         lost_bytes=lost_bytes(recorded),
         watchers=(),
         printed=_printed(recorded, None),
-        commands=(f"crucible stop {run.id}", "python -m sandbox_runner kill-all"),
+        commands=(),
     )
 
 

@@ -13,6 +13,7 @@ from app.supervision.stop_path import StopPath
 from app.supervision.supervisor import Supervisor
 from app.web.contexts.fragments import Queue, Strip
 from app.web.parts import EngineView, HoldView, StopPathView
+from app.web.stop_commands import StopCommands
 from app.web.text import visible
 from app.web.views.alerts import worst
 from app.web.views.runs import run_view
@@ -23,7 +24,7 @@ ALERTS_COUNTED = 200
 QUEUE_SHOWN = 50
 
 
-async def strip_of(db: Database, supervisor: Supervisor, settings: Settings) -> Strip:
+async def strip_of(db: Database, supervisor: Supervisor, settings: Settings, commands: StopCommands) -> Strip:
     """Counts, engine, hold and open alerts."""
     counts = await runs.counts(db)
     held = await hold.current(db)
@@ -36,6 +37,7 @@ async def strip_of(db: Database, supervisor: Supervisor, settings: Settings) -> 
         engine=EngineView(reachable=engine.reachable, text=visible(engine.text), since=engine.since),
         hold=HoldView(actor=visible(held.actor), text=visible(held.text), at=held.at) if held else None,
         stop_path=stop_path_view(supervisor.stop_path, now=time.time()),
+        commands=(commands.panic, commands.kill_all),
         alerts_open=len(unseen),
         alerts_worst=worst(unseen),
         grave=max((alert.id for alert in unseen if alert.finding.severity >= Severity.HIGH), default=0),

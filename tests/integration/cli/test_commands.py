@@ -59,9 +59,10 @@ def server(data: str) -> Iterator[str]:
         [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0"],
         env=environment({"CRUCIBLE_DATA": data}),
         cwd=ROOT,
-        stdout=subprocess.DEVNULL,
+        stdout=(said := (Path(data).parent / "said").open("w")),
         stderr=subprocess.DEVNULL,
     )
+    said.close()
     deadline = time.monotonic() + 30
     while not (Path(data) / "server.json").exists():
         assert process.poll() is None
@@ -108,6 +109,19 @@ def test_stop_all_holds_the_queue_and_release_lets_it_go_on(server: str) -> None
     released = crucible("release", "--reason", "over", CRUCIBLE_DATA=server)
     assert "goes on" in released.stdout
     assert "not held" in crucible("release", "--reason", "over", CRUCIBLE_DATA=server).stdout
+
+
+def test_the_first_words_of_a_server_have_the_lines_that_stop_it_alone(server: str) -> None:
+    said = Path(server).parent / "said"
+    deadline = time.monotonic() + 30
+    while "Ctrl-C" not in said.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    instance = (Path(server) / "instance").read_text().strip()
+    assert f"CRUCIBLE_DATA={server} " in said.read_text()
+    assert f"touch {server}/STOP\n" in said.read_text()
+    assert f"-m sandbox_runner kill-all --instance {instance}\n" in said.read_text()
 
 
 def test_a_run_that_does_not_exist_cannot_be_stopped(server: str) -> None:

@@ -1,0 +1,53 @@
+"""Ways to stop that need no page: whole lines for a shell on the server's machine, the same for all who show them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopCommands:
+    """Nothing in a line is left to fill in. Whoever is not signed in is not shown them: they name folders."""
+
+    panic: str  #: everything of this data folder, and the queue is held
+    stop_file: str  #: the same, without a program of ours
+    signal: str  #: the same, by a signal to the server
+    kill_all: str  #: every sandbox of this server; needs the container engine only
+    cli: str  #: what every command of this data folder begins with
+
+    @property
+    def everything(self) -> tuple[str, ...]:
+        """Those that stop everything whether a server answers or not."""
+        return (self.panic, self.stop_file, self.kill_all)
+
+    @property
+    def stop_all(self) -> str:
+        return f"{self.cli} stop --all"
+
+    def of_run(self, run: int) -> tuple[str, ...]:
+        """Ways to stop one run: itself, or with all that this server has."""
+        return (f"{self.cli} stop {run}", self.kill_all)
+
+
+def stop_commands(settings: Settings) -> StopCommands:
+    """Of the server that this process is, whose data folder has its name already."""
+    programs, folder = Path(sys.executable).parent, settings.data.absolute()
+    instance = (folder / "instance").read_text().strip()
+    variables = {"CRUCIBLE_DATA": str(folder), "CRUCIBLE_DOCKER_HOST": settings.docker_host}
+    words = [f"{name}={shlex.quote(value)}" for name, value in variables.items() if value]
+    cli = " ".join([*words, shlex.quote(str(programs / "crucible"))])
+    engine = ["--engine", settings.docker_host] if settings.docker_host else []
+    kill_all = [str(programs / "python"), "-m", "sandbox_runner", "kill-all", *engine, "--instance", instance]
+    return StopCommands(
+        panic=f"{cli} panic",
+        stop_file=shlex.join(["touch", str(folder / "STOP")]),
+        signal=f"kill -USR1 {os.getpid()}",
+        kill_all=shlex.join(kill_all),
+        cli=cli,
+    )
