@@ -40,7 +40,9 @@ class Check:
 
 
 @click.command()
-@click.option("--prove", is_flag=True, help="Play every attack in real sandboxes on this host: a minute a runtime.")
+@click.option(
+    "--prove", is_flag=True, help="Play every attack in real sandboxes on this host: half a minute a runtime."
+)
 @click.option("--runtime", help="With --prove: this runtime only. Otherwise runc, and runsc where the engine has it.")
 @click.option("--only", multiple=True, metavar="ATTACK", help="With --prove: this attack only; may be given again.")
 @click.option("--json", "as_json", is_flag=True, help="With --prove: print JSON.")
@@ -49,7 +51,8 @@ def doctor(settings: Settings, prove: bool, runtime: str | None, only: tuple[str
     """Say what is installed, what is missing and what to do. Exit code 0 when runs can be started, else 3.
 
     With --prove: 0 when every attack was held, 1 when one was not, 3 when they could not be played. A runtime that does
-    not work here is given to no run: that is said, and is a failure only when --runtime names it.
+    not work here is given to no run: that is said, and is a failure only when --runtime names it. The result of a whole
+    proof is recorded for the page Health.
     """
     if prove:
         sys.exit(asyncio.run(run_proof(settings, runtime=runtime, only=only, as_json=as_json)))

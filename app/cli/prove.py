@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import getpass
 import json
 import sys
 import time
 from collections.abc import Sequence
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.domain.errors import Unavailable
-from app.domain.proofs import ProofLine, Verdict
+from app.domain.errors import CrucibleError, Unavailable
+from app.domain.proofs import Proof, ProofLine, Verdict
 from app.proof import versions
 from app.proof.proof import NONE, Plan, plan, prove, refused_runtimes
 from app.settings import Settings
+from app.store import audit, proofs
+from app.store.database import Database, sqlite_url
 from sandbox_runner.docker_driver import DockerDriver
-from sandbox_runner.driver import Driver, SandboxError
+from sandbox_runner.driver import Driver, Engine, SandboxError
 
 _STYLES = {
     Verdict.HELD: "green",
@@ -30,26 +34,61 @@ _STYLES = {
 
 
 async def run_proof(settings: Settings, *, runtime: str | None, only: Sequence[str], as_json: bool) -> int:
-    """Play it, print it, answer the exit code: 0 all held, 1 something did not, 3 it could not be played."""
+    """Play it, print it, record it when it is whole, answer the exit code: 0 all held, 1 something did not.
+
+    Raises `Unavailable` when it cannot be played.
+    """
     driver: Driver = DockerDriver(settings.docker_host or None)
     begun = time.time()
     try:
-        wanted = await _plan(settings, driver, runtime, only)
+        engine = await driver.check()
+        wanted = await _plan(settings, driver, engine, runtime, only)
         lines = await _play(driver, settings.base_image, wanted)
         warnings = versions.warnings(await driver.versions())
     except SandboxError as error:
         raise Unavailable(f"the engine does not answer: {error}") from error
     finally:
         await driver.close()
+    seconds = time.time() - begun
     if as_json:
-        _print_json(lines, warnings, time.time() - begun)
+        _print_json(lines, warnings, seconds)
     else:
-        _print_table(lines, warnings, time.time() - begun)
+        _print_table(lines, warnings, seconds)
+    if runtime is None and not only:
+        proof = Proof(
+            begun_at=begun,
+            seconds=round(seconds, 1),
+            actor=getpass.getuser(),
+            engine=f"{engine.name} {engine.version}",
+            lines=tuple(lines),
+        )
+        click.echo(await record_proof(settings, proof), err=True)
+    else:
+        click.echo("Not recorded: only a whole proof is.", err=True)
     return 1 if any(line.verdict is Verdict.BROKE for line in lines) else 0
 
 
-async def _plan(settings: Settings, driver: Driver, runtime: str | None, only: Sequence[str]) -> Plan:
-    engine = await driver.check()
+async def record_proof(settings: Settings, proof: Proof) -> str:
+    """Put it into the history of the data folder's server, running or not. Answers what came of that, for people."""
+    if settings.server:
+        return "Not recorded: the server that CRUCIBLE_SERVER names need not be of this machine."
+    if not (settings.data / "instance").exists():
+        return f"Not recorded: no server has had the data folder {settings.data.absolute()} yet."
+    try:
+        db = await Database.open(settings.database or sqlite_url(settings.data))
+        try:
+            await proofs.record(db, proof)
+            await audit.append(
+                db, at=time.time(), actor=proof.actor, action="proof.record", subject="sandbox", detail=proof.engine
+            )
+        finally:
+            await db.close()
+    except (CrucibleError, OSError) as error:
+        return f"Not recorded: {error}"
+    return "Recorded: the page Health shows it."
+
+
+async def _plan(settings: Settings, driver: Driver, engine: Engine, runtime: str | None, only: Sequence[str]) -> Plan:
     if await driver.image_id(settings.base_image) is None:
         raise Unavailable(f"there is no image {settings.base_image}: run scripts/bootstrap")
     plan(engine.runtimes, runtime=runtime, only=only)  # refuses a misspelt name before anything is tried

@@ -112,6 +112,7 @@ async def test_a_runtime_that_is_not_offered_fails_the_command_only_when_it_is_n
 
 def test_the_command_prints_the_table_as_json_and_ends_with_0(tmp_path: Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CRUCIBLE_")}
+    (tmp_path / "instance").write_text("a server was here\n")
     command = [str(Path(sys.executable).parent / "crucible"), "doctor", "--prove", "--runtime", "runc", "--json"]
     done = subprocess.run(
         [*command, "--only", "noise", "--only", "manifests"],
@@ -124,3 +125,5 @@ def test_the_command_prints_the_table_as_json_and_ends_with_0(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [(line["attack"], line["verdict"]) for line in told["lines"]] == [("noise", "held"), ("manifests", "held")]
+    assert "only a whole proof" in done.stderr
+    assert not (tmp_path / "crucible.db").exists()

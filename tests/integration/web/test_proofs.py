@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+from app.cli import prove as command
 from app.domain.proofs import Proof, ProofLine, Verdict
+from app.settings import Settings
 from app.store import proofs
 from sandbox_runner.fake_driver import FakeDriver, FakeEngine
 from sandbox_runner.runtime_probe import AGENT_CHECKS, ROOT_CHECKS
@@ -84,6 +87,35 @@ async def test_the_newest_proof_is_shown_and_an_older_one_when_asked(site: Site)
     assert "the old one" in page
     assert "1 did NOT hold" in page
     assert (await site.browser.get("/health?proof=77")).status_code == 404
+
+
+async def test_what_the_command_finds_is_in_the_history(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(*_: object) -> list[ProofLine]:
+        return [line(), line(attack="noise", happened="found by the command")]
+
+    monkeypatch.setattr(command, "DockerDriver", lambda _host: FakeDriver(engine=FakeEngine(runtimes=("runc",))))
+    monkeypatch.setattr(command, "_play", play)
+    settings = site.server.lifespan.state["settings"]
+    assert await command.run_proof(settings, runtime=None, only=(), as_json=True) == 0
+
+    page = (await site.browser.get("/health")).text
+    assert "2 held" in page
+    assert "found by the command" in page
+    assert "proof.record" in (await site.browser.get("/audit")).text
+
+    assert await command.run_proof(settings, runtime="runc", only=(), as_json=True) == 0
+    assert len(await proofs.recent(site.db)) == 1  # a part says nothing of the whole
+
+
+async def test_where_no_server_ever_was_nothing_is_made_to_record_a_proof(tmp_path: Path) -> None:
+    said = await command.record_proof(Settings(data=tmp_path), proof(line()))
+    assert said.startswith("Not recorded: no server has had")
+    (tmp_path / "instance").write_text("abc\n")
+    elsewhere = Settings(data=tmp_path, server="http://elsewhere:8700")
+    assert (await command.record_proof(elsewhere, proof(line()))).startswith("Not recorded: the server that")
+    assert [each.name for each in tmp_path.iterdir()] == ["instance"]
+    (tmp_path / "crucible.db").mkdir()
+    assert (await command.record_proof(Settings(data=tmp_path), proof(line()))).startswith("Not recorded: ")
 
 
 async def test_what_is_recorded_comes_back_whole(site: Site) -> None:
