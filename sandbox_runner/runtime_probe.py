@@ -160,6 +160,18 @@ class RuntimeProbe:
         more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
         return f"{failed[0].name}: {failed[0].problem}{more}" if failed else ""
 
+    @property
+    def sentence(self) -> str:
+        """What does not work and what to do, for people; "" when all works. `problem` has the sandbox's own words."""
+        if self.works:
+            return ""
+        failed = [check.name for check in self.checks if not check.works]
+        first = f', first "{failed[0]}"' if failed else ""
+        return (
+            f"not offered, it does not work here: {len(failed)} of the {len(self.checks)} steps of a trial run fail"
+            f"{first}. Install a newer runsc; until then sandboxes run on the host's kernel."
+        )
+
 
 async def probe_runtime(driver: Driver, runtime: str, *, image: str, instance: str) -> RuntimeProbe:
     """Set up as root, commit, and work as an agent from that image; nothing of it is left.

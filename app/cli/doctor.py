@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import secrets
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import click
@@ -24,6 +25,8 @@ from app.settings import Settings
 from app.task_standard.suites import list_suites
 from sandbox_runner.docker_driver import DockerDriver
 from sandbox_runner.driver import Driver, SandboxError
+from sandbox_runner.gvisor import is_gvisor
+from sandbox_runner.runtime_probe import probe_runtime
 
 #: Bytes below which a disk is called full.
 LITTLE = 2 * 1024**3
@@ -103,22 +106,38 @@ async def _engine(settings: Settings, driver: Driver) -> list[Check]:
         return [Check(name="container engine", good=False, found=str(error), todo=todo)]
     found = [Check(name="container engine", good=True, found=f"{engine.name} {engine.version}")]
     found.append(Check(name="runtimes", good=True, found=", ".join(engine.runtimes)))
-    gvisor = "runsc" in engine.runtimes
-    todo = "" if gvisor else "Optional: install runsc and register it for a second wall around sandboxes."
+    room = await driver.disk_room()
+    enough = room is None or room.bytes >= settings.engine_reserve_bytes
     found += [
         Check(name=f"{warning.program} version", good=None, found=warning.version, todo=warning.text)
         for warning in warnings(await driver.versions())
     ]
-    if (room := await driver.disk_room()) is not None:
-        enough = room.bytes >= settings.engine_reserve_bytes
+    if room is not None:
         todo_disk = (
             "" if enough else "Free space there: docker system df shows what takes it. Until then no run begins."
         )
         found.append(
             Check(name="engine's disk", good=enough, found=f"{room.bytes / 1024**3:.1f} GiB free", todo=todo_disk)
         )
-    found.append(Check(name="gVisor", good=None, found="registered" if gvisor else "not registered", todo=todo))
+    found.append(await gvisor_check(settings, driver, engine.runtimes, room_to_try=enough))
     return found
+
+
+async def gvisor_check(settings: Settings, driver: Driver, offered: Sequence[str], *, room_to_try: bool) -> Check:
+    """Tried as a run would use it, where there is room and an image for that."""
+    name = next((each for each in offered if is_gvisor(each)), None)
+    if name is None:
+        todo = "Optional: install runsc and register it for a second wall around sandboxes."
+        return Check(name="gVisor", good=None, found="not registered", todo=todo)
+    try:
+        if not room_to_try or await driver.image_id(settings.base_image) is None:
+            return Check(name="gVisor", good=None, found="registered, not tried")
+        probe = await probe_runtime(driver, name, image=settings.base_image, instance=f"proof-{secrets.token_hex(6)}")
+    except SandboxError as error:
+        return Check(name="gVisor", good=None, found="registered, could not be tried", todo=str(error))
+    if probe.works:
+        return Check(name="gVisor", good=True, found="works")
+    return Check(name="gVisor", good=None, found="registered", todo=probe.sentence)
 
 
 async def _base_image(settings: Settings, driver: Driver) -> list[Check]:

@@ -6,7 +6,7 @@ A version tells little by itself: distributions carry fixes back under old numbe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Version = tuple[int, ...]
@@ -22,6 +22,7 @@ class Escape:
     what: str
     source: str
     since: str = "0"  #: the first version that had it
+    way_out: bool = True  #: False: an old release that is worse for it, but not to escape from
 
     def open_in(self, version: str) -> bool | None:
         """Whether `version` has it; None when the text is no version."""
@@ -113,6 +114,7 @@ ESCAPES: tuple[Escape, ...] = (
     Escape(
         program="runsc",
         names="gVisor issue 2490",
+        way_out=False,
         fixed=("20240101",),
         what="not a way out: a release this old falls over under a fork bomb and knows too few of the kernel's calls",
         source="https://github.com/google/gvisor/issues/2490",
@@ -143,6 +145,14 @@ def warnings(versions: Mapping[str, str]) -> list[Warning]:
         for escape in ESCAPES
         if escape.program in versions and escape.open_in(versions[escape.program])
     ]
+
+
+def counted(found: Sequence[Warning]) -> str:
+    """How many there are of each sort, for people."""
+    escapes = sum(warning.escape.way_out for warning in found)
+    others = len(found) - escapes
+    said = [f"{escapes} older than the fix of a known escape"] if escapes else []
+    return ", ".join([*said, *([f"{others} old for another reason"] if others else [])])
 
 
 def parse(text: str) -> Version:

@@ -86,7 +86,9 @@ class Runtimes:
             log.warning("runtime %s could not be tried: %s", name, error)
             return
         self._tried = Tried(key=key, program=program, probe=probe)
-        log.info("runtime %s: %s", name, probe.problem or "works")
+        log.info("runtime %s: %s", name, probe.sentence or "works")
+        if probe.problem:
+            log.debug("runtime %s: %s", name, probe.problem)
         self._doorbell.ring(Doorbell.HOUSE)
 
     async def require(self, wanted: Runtime) -> None:

@@ -367,6 +367,7 @@ class Check:
     label: str
     value: str
     good: bool | None  #: None: neither good nor bad
+    raw: str = ""  #: what a program said of it, to unfold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,8 @@ class HealthPage:
     latencies: tuple[LatencyRow, ...]  #: of the newest stops, by the way they came in
     drills: tuple[DrillView, ...]  #: newest first
     last_drill: str  #: how long ago one was passed
-    warnings: tuple[tuple[str, str], ...]  #: (text, source) for versions older than the fix of a known escape
+    warnings: tuple[tuple[str, str], ...]  #: (text, source) for versions that are too old
+    versions: str  #: how many of them, and of what sort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from app.domain.drills import SUITE as DRILL
 from app.domain.drills import Drill, drill_of
 from app.domain.errors import CrucibleError
 from app.domain.proofs import Proof
-from app.proof.versions import warnings
+from app.proof.versions import counted, warnings
 from app.settings import Settings
 from app.store import events, hold, proofs, runs
 from app.store import stops as store_stops
@@ -61,6 +61,7 @@ async def health(request: WebRequest, visitor: Visitor) -> Response:
     recent = await proofs.recent(state["db"])
     shown = await _asked(request, recent)
     drills = await _drills(state["db"])
+    old = warnings(await proving.versions())
     context = HealthPage(
         frame=frame,
         latencies=latency_rows(await store_stops.proven(state["db"], limit=STOPS_COUNTED)),
@@ -70,7 +71,8 @@ async def health(request: WebRequest, visitor: Visitor) -> Response:
         proofs=tuple(proof_row(proof) for proof in recent),
         under_way=progress_view(proving.under_way) if proving.under_way is not None else None,
         failure=proving.failure,
-        warnings=tuple((each.text, each.escape.source) for each in warnings(await proving.versions())),
+        warnings=tuple((each.text, each.escape.source) for each in old),
+        versions=counted(old),
         checks=checks(state, frame.strip) if frame.strip else (),
         settings=settings_shown(state["settings"]),
         commands=without_page(state["stop_commands"]),

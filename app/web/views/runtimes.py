@@ -31,8 +31,8 @@ def runtime_check(runtimes: Runtimes) -> Check:
     took = f"{len(tried.probe.checks)} checks in {tried.probe.seconds:.1f} s, {tried.program}"
     if tried.probe.works:
         return Check(label="gVisor", value=f"works: {took}", good=True)
-    value = f"not offered, it does not work here. {visible(tried.probe.problem, limit=300)} ({took})"
-    return Check(label="gVisor", value=value, good=None)
+    raw = f"{visible(tried.probe.problem, limit=300)} ({took})"
+    return Check(label="gVisor", value=visible(tried.probe.sentence), good=None, raw=raw)
 
 
 def _problem(runtimes: Runtimes) -> str:

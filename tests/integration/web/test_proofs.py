@@ -54,6 +54,10 @@ async def test_a_runtime_that_does_not_work_here_is_neither_good_nor_bad_and_not
     await until(tried)
     page = (await site.browser.get("/health")).text
     assert re.search(r'gVisor<span class="sr">: a fact</span>', page)
+    told, raw = re.search(r"<dd[^>]*>(not offered[^<]*)<details>(.*?)</details>", page, re.DOTALL).groups()  # type: ignore[union-attr]
+    assert "Install a newer runsc" in told
+    assert "OSError" not in told
+    assert "OSError: Invalid argument" in raw
     assert re.search(r'Slots<span class="sr">: good</span>', page)
     await site.post("/health/prove")
     under_way = site.server.lifespan.state["proving"].under_way

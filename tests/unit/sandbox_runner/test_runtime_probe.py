@@ -27,7 +27,7 @@ async def probed(knobs: FakeKnobs, runtime: str = "runsc") -> RuntimeProbe:
 async def test_a_runtime_that_does_every_step_works_and_nothing_is_left() -> None:
     found = await probed(FakeKnobs())
     assert found.works
-    assert found.problem == ""
+    assert found.problem == found.sentence == ""
     assert len(found.checks) == len(ROOT_CHECKS) + len(AGENT_CHECKS)
 
 
@@ -47,6 +47,9 @@ async def test_one_step_that_fails_is_named(name: str) -> None:
     )
     assert not found.works
     assert f"{name}: OSError: Invalid argument" in found.problem
+    assert "does not work here" in found.sentence
+    assert f'{name}". Install a newer runsc' in found.sentence
+    assert "OSError" not in found.sentence
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b"nonsense", b"\xff", json.dumps({"shell": ""}).encode()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.proof.versions import ESCAPES, parse, warnings
+from app.proof.versions import ESCAPES, counted, parse, warnings
 
 OLD = {"engine": "20.10.24+dfsg1", "runc": "1.1.5+ds1", "containerd": "1.6.20~ds1", "runsc": "0.0~20221219.0"}
 NEW = {"engine": "29.6.0", "runc": "1.4.3", "containerd": "2.1.0", "runsc": "release-20260105.0", "kernel": "6.18.44"}
@@ -47,6 +47,15 @@ def test_a_distributions_version_is_said_to_be_uncertain() -> None:
     assert "unless its distribution has carried it back" in told["runc"]
     plain = {each.program: each.text for each in warnings({"runc": "1.1.5"})}
     assert "unless" not in plain["runc"]
+
+
+def test_what_is_no_way_out_is_not_counted_as_one() -> None:
+    old = warnings({"runc": "1.1.11", "runsc": "release-20221219.0"})
+    out = sum(each.program == "runc" for each in old)
+    assert len(old) == out + 1
+    assert counted(old) == f"{out} older than the fix of a known escape, 1 old for another reason"
+    assert counted([each for each in old if each.program == "runsc"]) == "1 old for another reason"
+    assert counted([]) == ""
 
 
 def test_versions_are_read_out_of_what_programs_say() -> None:
