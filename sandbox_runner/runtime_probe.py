@@ -168,7 +168,7 @@ class RuntimeProbe:
         failed = [check.name for check in self.checks if not check.works]
         first = f', first "{failed[0]}"' if failed else ""
         return (
-            f"not offered, it does not work here: {len(failed)} of the {len(self.checks)} steps of a trial run fail"
+            f"not offered, it does not work here: {len(failed)} of {len(self.checks)} steps of a trial run failed"
             f"{first}. Install a newer runsc; until then sandboxes run on the host's kernel."
         )
 

@@ -30,6 +30,8 @@ from sandbox_runner.runtime_probe import probe_runtime
 
 #: Bytes below which a disk is called full.
 LITTLE = 2 * 1024**3
+#: Columns of a terminal from which what was found and what to do have room beside each other.
+WIDE = 140
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,16 +64,25 @@ def doctor(settings: Settings, prove: bool, runtime: str | None, only: tuple[str
     if runtime or only or as_json:
         raise click.UsageError("--runtime, --only and --json belong to --prove")
     checks = asyncio.run(_checks(settings))
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(checks_table(checks, width=console.width))
+    sys.exit(3 if any(check.good is False for check in checks) else 0)
+
+
+def checks_table(checks: Sequence[Check], *, width: int) -> Table:
+    """For a terminal of `width` columns. In a narrow one what to do stands below what was found."""
     table = Table(box=None, pad_edge=False, show_header=False)
+    for column in ("mark", "name", "found", "todo")[: 4 if width >= WIDE else 3]:
+        table.add_column(column, no_wrap=column in ("mark", "name"), overflow="fold")
     for check in checks:
         mark = {
             True: Text("ok", style="green"),
             None: Text("note", style="dim"),
             False: Text("MISSING", style="bold red"),
         }[check.good]
-        table.add_row(mark, check.name, Text(check.found), Text(check.todo))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-    sys.exit(3 if any(check.good is False for check in checks) else 0)
+        said = [Text(check.found), Text(check.todo)]
+        table.add_row(mark, check.name, *(said if width >= WIDE else [Text("\n").join(each for each in said if each)]))
+    return table
 
 
 async def _checks(settings: Settings) -> list[Check]:

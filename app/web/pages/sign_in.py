@@ -19,7 +19,7 @@ from app.web.passwords import check_new
 from app.web.state import WebRequest
 
 _STOP_ASKED = re.compile(r"/runs/([0-9]{1,12})\?stop=asked")
-WRONG = Problem(what="name or password is wrong", todo="A new one-time link: crucible sign-in-link.")
+WRONG = Problem(what="name or password is wrong")  # what to do about it stands below the form
 
 
 async def form(request: WebRequest) -> Response:

@@ -151,6 +151,7 @@ async def test_wrong_passwords_are_refused_alike_then_slowed_down(site: Site, se
     unknown = await sign_in(site, PASSWORD, name="root")
     assert wrong.status_code == unknown.status_code == 403
     assert "name or password is wrong" in wrong.text
+    assert wrong.text.count("crucible sign-in-link") == 1
     assert "name or password is wrong" in unknown.text
     for _ in range(5):
         last = await sign_in(site, "wrong password")
