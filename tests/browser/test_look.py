@@ -88,6 +88,22 @@ def test_on_a_narrow_page_the_audit_has_every_column_and_a_red_banner_its_place(
     page.unroute(re.compile(rf"/runs/{run}/stop$"))
 
 
+def test_on_a_narrow_page_every_setting_has_what_it_means_beside_no_blank_space(open_page: Open) -> None:
+    page = open_page("/health", viewport={"width": 400, "height": 850})
+    cells = page.locator(".settings tbody td")
+    assert cells.count() > 30
+    assert cells.evaluate_all("all => all.every((one) => one.getBoundingClientRect().right <= 400)")
+    blank = """all => all.map((row) => {
+        const text = document.createRange();
+        text.selectNodeContents(row);
+        return row.getBoundingClientRect().height - [...row.cells].reduce((sum, cell) => {
+            text.selectNodeContents(cell);
+            return sum + text.getBoundingClientRect().height;
+        }, 0);
+    })"""
+    assert max(page.locator(".settings tbody tr").evaluate_all(blank)) < 40
+
+
 def test_of_the_menus_of_the_output_one_is_open_at_a_time(open_page: Open, api: Api) -> None:
     page = open_page(f"/runs/{api.start('chatter')}")
     for name in ("view", "download", "which"):
