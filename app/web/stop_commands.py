@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ class StopCommands:
 
     panic: str  #: everything of this data folder, and the queue is held
     stop_file: str  #: the same, without a program of ours
-    signal: str  #: the same, by a signal to the server
+    signal: str  #: the same, by a signal to the server; "" where it listens to none and would only end
     kill_all: str  #: every sandbox of this server; needs the container engine only
     cli: str  #: what every command of this data folder begins with
 
@@ -42,12 +43,13 @@ def stop_commands(settings: Settings) -> StopCommands:
     variables = {"CRUCIBLE_DATA": str(folder), "CRUCIBLE_DOCKER_HOST": settings.docker_host}
     words = [f"{name}={shlex.quote(value)}" for name, value in variables.items() if value]
     cli = " ".join([*words, shlex.quote(str(programs / "crucible"))])
+    waits = signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_BLOCK, ())  # app.cli.stop_signal: a thread of its own
     engine = ["--engine", settings.docker_host] if settings.docker_host else []
     kill_all = [str(programs / "python"), "-m", "sandbox_runner", "kill-all", *engine, "--instance", instance]
     return StopCommands(
         panic=f"{cli} panic",
         stop_file=shlex.join(["touch", str(folder / "STOP")]),
-        signal=f"kill -USR1 {os.getpid()}",
+        signal=f"kill -USR1 {os.getpid()}" if waits else "",
         kill_all=shlex.join(kill_all),
         cli=cli,
     )

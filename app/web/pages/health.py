@@ -45,13 +45,14 @@ FROM_PAGES = (
 
 def without_page(commands: StopCommands) -> tuple[tuple[str, str], ...]:
     """Whole lines for a terminal, with what each does."""
-    return (
+    lines = (
         (commands.panic, "stops everything and holds the queue, whether this server answers or not"),
         (commands.stop_file, "the same, without a program of ours; needs the warden or this server"),
         (commands.signal, "the same, by a signal to this server"),
         (commands.stop_all, "the same, through the warden's socket; a run's number instead of --all stops that one"),
         (commands.kill_all, "kills every sandbox of this server; needs only the container engine, and holds no queue"),
     )
+    return tuple((line, text) for line, text in lines if line)
 
 
 async def health(request: WebRequest, visitor: Visitor) -> Response:

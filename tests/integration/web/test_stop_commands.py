@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
 from html import unescape
@@ -22,11 +24,21 @@ def of(site: Site) -> StopCommands:
 async def test_health_has_the_lines_of_this_server_each_to_copy(site: Site) -> None:
     page = unescape((await site.browser.get("/health")).text)
     commands, settings = of(site), site.server.lifespan.state["settings"]
-    for line in (*commands.everything, commands.signal, commands.stop_all):
+    for line in (*commands.everything, commands.stop_all):
         assert f"<code>{line}</code>" in page
         assert f'data-copy="{line}"' in page
     assert f"CRUCIBLE_DATA={settings.data} " in commands.panic
     assert commands.kill_all.endswith(f"--instance {(settings.data / 'instance').read_text().strip()}")
+
+
+def test_a_signal_is_named_only_where_the_process_listens_to_it(tmp_path: Path) -> None:
+    (tmp_path / "instance").write_text("abc123\n")
+    assert stop_commands(Settings(data=tmp_path)).signal == ""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        assert stop_commands(Settings(data=tmp_path)).signal == f"kill -USR1 {os.getpid()}"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def test_the_banner_of_a_stop_without_an_answer_has_them_on_every_page(site: Site) -> None:
