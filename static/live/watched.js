@@ -16,6 +16,7 @@ export class Watched {
   #charts;
   #past;
   #now = {}; // panel and alerts as they are now, if the page has been told
+  #newest; // id of the newest alert that the page knows of; null before it was told
   #followed; // whether the output follows again after the past was looked at
   #under = null; // the row that a chart points to
 
@@ -24,6 +25,7 @@ export class Watched {
     this.root = root;
     this.run = root.dataset.run;
     this.cursor = root.dataset.cursor;
+    this.#newest = root.dataset.alerted === undefined ? null : Number(root.dataset.alerted);
     this.pane = new Pane(root.querySelector(".log"));
     this.log = new Log(this.pane);
     this.view = new View(this.pane);
@@ -86,11 +88,11 @@ export class Watched {
   }
 
   alerts({ html }) {
-    const known = new Set([...parse(this.#now.alerts ?? "").querySelectorAll("[data-alert]")].map(({ dataset }) => dataset.alert));
-    const first = this.root.querySelector(".alerts") ? this.#shownAlerts() : null;
-    const before = this.#now.alerts === undefined ? first : known;
+    const all = [...parse(html).querySelectorAll("[data-alert]")];
+    const before = this.#newest;
+    this.#newest = Math.max(before ?? 0, ...all.map(({ dataset }) => Number(dataset.alert)));
     this.#now.alerts = html;
-    if (this.#past?.active) this.#announce([...parse(html).querySelectorAll("[data-alert]")], before);
+    if (this.#past?.active) this.#announce(all, before);
     else this.#showAlerts(html, before);
   }
 
@@ -155,22 +157,19 @@ export class Watched {
     place.querySelector("a").replaceChildren(many, ` alert${alerts === 1 ? "" : "s"}`);
   }
 
-  #shownAlerts() {
-    return new Set([...this.root.querySelectorAll("[data-alert]")].map(({ dataset }) => dataset.alert));
-  }
-
   /** Marks the cited lines in the output; says grave new alerts aloud. */
   #cite(list = this.root.querySelector(".alerts"), before = null) {
     if (!list) return;
     const all = [...list.querySelectorAll("[data-alert]")];
     const cited = new Set(all.map((element) => Number(element.dataset.line)).filter(Boolean));
-    this.log.cite(cited, before === null ? 0 : this.#announce(all, before));
+    this.log.cite(cited, this.#announce(all, before));
     this.ribbon.alerts(cited);
   }
 
-  /** How many are not among those of `before`; grave ones are said. */
+  /** How many came after the one with the id `before`; grave ones are said. Of null nothing is new. */
   #announce(all, before) {
-    const fresh = all.filter((element) => !before.has(element.dataset.alert));
+    if (before === null) return 0;
+    const fresh = all.filter(({ dataset }) => Number(dataset.alert) > before);
     const grave = fresh.find((element) => element.matches(".alert-high, .alert-critical"));
     if (grave) say(`Alert: ${grave.querySelector(".alert-title").textContent}`, 8);
     return fresh.length;

@@ -110,6 +110,34 @@ def test_a_live_run_is_shown_as_it_was_and_is_recorded_meanwhile(chatter: Page) 
     expect(page.locator("#log-follow")).to_have_attribute("aria-pressed", "false")
 
 
+def test_a_page_of_the_past_says_no_alert_that_was_there_when_it_was_loaded_and_every_later_one(
+    chatter: Page, server: Server
+) -> None:
+    page = chatter
+    page.goto(f"{page.url}?at={time_of(page, 30) + 0.01:.3f}")
+    expect_past(page, 30)
+    expect(page.locator("#alerts .alert")).to_have_count(0)
+    said = page.evaluate_handle(
+        "() => { const said = []; new MutationObserver(() => said.push(document.querySelector('#say').textContent))"
+        ".observe(document.querySelector('#say'), { childList: true }); return said; }"
+    )
+    expect(page.locator("#time-state")).to_have_text("Running · agent")
+    page.keyboard.press("Escape")
+    expect(page.locator("#alerts .alert")).to_have_count(1)
+    assert said.json_value() == []
+    page.reload()
+    expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
+
+    with contextlib.closing(sqlite3.connect(next((server.folder / "data").glob("*.db")))) as record, record:
+        columns = [name for _, name, *_ in record.execute("PRAGMA table_info(alerts)") if name != "id"]
+        record.row_factory = sqlite3.Row
+        (found,) = record.execute("SELECT * FROM alerts WHERE run = ?", (page.url.rsplit("/", 1)[1],))
+        later = {**{name: found[name] for name in columns}, "title": "It came later", "severity": 4}
+        places = ", ".join(f":{name}" for name in columns)
+        record.execute(f"INSERT INTO alerts ({', '.join(columns)}) VALUES ({places})", later)
+    expect(page.locator("#say")).to_have_text("Alert: It came later")
+
+
 def test_stop_works_while_the_past_is_shown_and_shows_its_receipt(chatter: Page) -> None:
     drag_to(chatter, time_of(chatter, 30) + 0.01)
     expect_past(chatter, 30)

@@ -48,9 +48,9 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
             attended=attended,
             commands=request.state["stop_commands"].of_run(run_id),
         )
-        alerts = await alerts_of(db, run_id)
+        alerts = found = await alerts_of(db, run_id)
     else:
-        was = await as_it_was(db, run, bar.at)
+        was, found = await as_it_was(db, run, bar.at), await alerts_of(db, run_id)
         panel, event, alerts, until = was.panel, 0, was.alerts, was.past.line
     pane = await output_of(request, panel, lines=run.lines, until=until)
     cursor = Cursor(event=event, line=pane.total, usage=charts.points[-1][0] if charts.points else 0)
@@ -58,6 +58,7 @@ async def show(request: WebRequest, visitor: Visitor) -> Response:
         frame=frame,
         panel=panel,
         alerts=alerts,
+        alerted=max((alert.id for alert in found.alerts), default=0),
         output=pane,
         time=bar,
         cursor=str(cursor),
