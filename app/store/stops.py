@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.errors import NotFound
 from app.domain.events import StopFailed, StopRequested, StopVerified
+from app.domain.runs import Outcome
 from app.domain.stops import Receipt, StopKind, StopReason, StopSource, StopStep
 from app.store import audit, events, tables
 from app.store.database import Database
 from app.store.whole import whole
+
+#: What all receipts of one press share: they are received in the same moment.
+_PRESS = (
+    tables.receipts.c.received_at,
+    tables.receipts.c.kind,
+    tables.receipts.c.source,
+    tables.receipts.c.actor,
+    tables.receipts.c.path,
+)
 
 
 @whole
@@ -107,28 +118,76 @@ async def proven(db: Database, *, limit: int) -> list[Receipt]:
         return [_receipt(row) for row in await connection.execute(query)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toll:
+    """What STOP ALL ended, as far as its receipts tell by now."""
+
+    dead: int  #: runs proven dead
+    cancelled: int  #: runs that were taken from the queue
+    seconds: float  #: from the hold to the last of the proofs there are; 0 without any
+    unverified: int  #: runs that are not proven dead yet
+    named: tuple[int, ...]  #: the first of them
+
+
 @whole
-async def without_reason(db: Database, *, limit: int) -> list[Receipt]:
-    """People's stops of which nobody has said why, newest first."""
+async def toll(db: Database, *, since: float, limit: int) -> Toll:
+    """Of the emergency stops received from `since` on, unix seconds. At most `limit` unproven runs are named."""
+    table, ended = tables.receipts, tables.runs
+    proven, outcome = table.c.dead_ms.is_not(None), ended.c.outcome == Outcome.CANCELLED.value
+    ours = (table.c.kind == StopKind.EMERGENCY.value, table.c.received_at >= since)
+    verified = (
+        select(
+            func.count(),
+            func.count().filter(outcome),
+            func.max(table.c.received_at + table.c.dead_ms / 1000.0),
+        )
+        .select_from(table.join(ended, table.c.run == ended.c.id))
+        .where(*ours, proven, table.c.changed)
+    )
+    waiting = select(table.c.run).where(*ours, ~proven).distinct().order_by(table.c.run)
+    async with db.reading() as connection:
+        every, cancelled, last = (await connection.execute(verified)).one()
+        open_runs = [row.run for row in await connection.execute(waiting)]
+    return Toll(
+        dead=every - cancelled,
+        cancelled=cancelled,
+        seconds=0.0 if last is None else max(0.0, last - since),
+        unverified=len(open_runs),
+        named=tuple(open_runs[:limit]),
+    )
+
+
+@whole
+async def without_reason(db: Database, *, limit: int) -> list[tuple[Receipt, int]]:
+    """People's presses of which nobody has said why, newest first: the first receipt of each, and how many it has."""
     table = tables.receipts
     asked = (table.c.source == StopSource.OPERATOR.value, table.c.changed, table.c.text == "")
+    first, many = func.min(table.c.id).label("first"), func.count().label("many")
+    presses = select(first, many).where(*asked).group_by(*_PRESS).order_by(first.desc()).limit(limit).subquery()
+    query = select(table, presses.c.many).join(presses, table.c.id == presses.c.first).order_by(table.c.id.desc())
     async with db.reading() as connection:
-        rows = await connection.execute(select(table).where(*asked).order_by(table.c.id.desc()).limit(limit))
-        return [_receipt(row) for row in rows]
+        return [(_receipt(row), row.many) for row in await connection.execute(query)]
 
 
 @whole
-async def set_text(db: Database, receipt: int, text: str, *, actor: str, at: float) -> None:
-    """The reason, given after the stop, with its entry in the audit. Raises `NotFound`."""
+async def set_text(db: Database, receipt: int, text: str, *, actor: str, at: float) -> list[int]:
+    """The reason, given after the stop, with its entry in the audit; the runs it was given for. Raises `NotFound`.
+
+    One press is asked once: all of its receipts without a reason have this one.
+    """
     table = tables.receipts
     async with db.writing() as connection:
-        changed = await connection.execute(
-            update(table).where(table.c.id == receipt).values(text=text).returning(table.c.run)
-        )
-        run = changed.scalar_one_or_none()
-        if run is None:
+        asked = (await connection.execute(select(*_PRESS).where(table.c.id == receipt))).one_or_none()
+        if asked is None:
             raise NotFound(f"there is no receipt {receipt}")
-        await audit.record(connection, at=at, actor=actor, action="stop.reason", subject=f"run {run}", detail=text)
+        of_the_press = and_(table.c.text == "", *(column == value for column, value in zip(_PRESS, asked, strict=True)))
+        changed = await connection.execute(
+            update(table).where(or_(table.c.id == receipt, of_the_press)).values(text=text).returning(table.c.run)
+        )
+        found = sorted({row.run for row in changed})
+        for run in found:
+            await audit.record(connection, at=at, actor=actor, action="stop.reason", subject=f"run {run}", detail=text)
+        return found
 
 
 async def _set(connection: AsyncConnection, receipt: int, **values: object) -> Row[Any] | None:

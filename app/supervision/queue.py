@@ -45,7 +45,7 @@ class Queue:
         self._wake = asyncio.Event()
         self._closed = False
         self.opened = False
-        self._presses: list[StopReason] = []  #: of STOP ALL, since the last release
+        self._presses: list[tuple[StopReason, float]] = []  #: of STOP ALL, since the last release
         self.released_at = -math.inf  #: on the monotonic clock
         self.ending: set[int] = set()  #: evaluations that are being stopped: none of them leaves the queue
 
@@ -65,10 +65,10 @@ class Queue:
     def held(self) -> bool:
         return self._hold.is_set()
 
-    def hold_now(self, reason: StopReason) -> None:
-        """At once, and in memory only: nothing is begun from here on. See `record_hold`."""
+    def hold_now(self, reason: StopReason, *, at: float) -> None:
+        """At once, and in memory only: nothing is begun from here on. See `record_hold`, also for `at`."""
         self._hold.set()
-        self._presses.append(reason)
+        self._presses.append((reason, at))
 
     def open(self) -> None:
         """What an earlier server left is known by now."""
@@ -102,14 +102,17 @@ class Queue:
             and len(self._lives) < self._slots
         )
 
-    async def record_hold(self, reason: StopReason) -> None:
-        """Keep the hold over a restart: by the file STOP and in the record. `hold_now` comes before, at once."""
+    async def record_hold(self, reason: StopReason, *, at: float) -> None:
+        """Keep the hold over a restart: by the file STOP and in the record. `hold_now` comes before, at once.
+
+        `at`: when it was pressed, unix seconds; the receipts of that press are not older.
+        """
         text = reason.text or "STOP ALL"
         try:
             self._latch.set(actor=reason.actor, text=text)
         except OSError as error:
             log.error("the file STOP could not be made: %s", error)
-        await until_recorded(lambda: hold.set_hold(self._db, actor=reason.actor, text=text, at=time.time()))
+        await until_recorded(lambda: hold.set_hold(self._db, actor=reason.actor, text=text, at=at))
 
     async def release(self, *, actor: str, text: str) -> bool:
         """Let the queue go on. Starts nothing that was stopped. False when it was not held.
@@ -123,18 +126,19 @@ class Queue:
             raise Conflict(f"the file {self._latch.path} could not be removed: {error.strerror}") from None
         self.released_at = time.monotonic()
         released = await hold.release(self._db, actor=actor, text=text, at=time.time())
-        if (anew := self._held_anew()) is not None:
-            await self.record_hold(anew)  # Whichever of the two was recorded first.
+        if (held_anew := self._held_anew()) is not None:
+            anew, at = held_anew
+            await self.record_hold(anew, at=at)  # Whichever of the two was recorded first.
             raise Conflict(f"the queue stays held: STOP ALL came from {anew.actor} while it was being released")
         self._hold.clear()
         self.changed()
         return released
 
-    def _held_anew(self) -> StopReason | None:
-        """By a press since the release began, or by somebody's file."""
+    def _held_anew(self) -> tuple[StopReason, float] | None:
+        """By a press since the release began, or by somebody's file; and when, unix seconds."""
         if self._presses:
             return self._presses[-1]
-        return None if (latch := self._latch.read()) is None else _reason_of(latch)
+        return None if (latch := self._latch.read()) is None else (_reason_of(latch), time.time())
 
 
 def _reason_of(latch: Latch) -> StopReason:

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from app.domain.runs import Outcome, RunState
@@ -30,6 +31,20 @@ log = logging.getLogger(__name__)
 RECEIPT_WAIT = 1.0
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """One press, whatever it ends: the receipts of all its runs are received in its moment."""
+
+    received_at: float  #: unix seconds
+    begun: float  #: the same moment, monotonic
+
+    @classmethod
+    def now(cls, ordered: Ordered | None = None) -> Press:
+        """`ordered`: the warden received it, some seconds ago."""
+        ago = 0.0 if ordered is None else ordered.ago
+        return cls(time.time() - ago, time.monotonic() - ago)
 
 
 class Stopping:
@@ -53,22 +68,29 @@ class Stopping:
         self._asked: set[asyncio.Task[Any]] = set()  #: what is answered beside the kills
 
     async def stop(
-        self, run: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ordered: Ordered | None = None
+        self,
+        run: int,
+        *,
+        kind: StopKind,
+        reason: StopReason,
+        wait: bool = False,
+        ordered: Ordered | None = None,
+        press: Press | None = None,
     ) -> Receipt:
         """Stop a run in whatever state it is. The kill is sent before anything is read or written.
 
         Answers the receipt; with `wait` when death is proven. `ordered`: the warden took it, and acts
-        already. Idempotent: `changed` is False when another stop or the run's own end was first. Raises `NotFound`.
+        already. `press`: it ends more than this run. Idempotent: `changed` is False when another stop or the run's
+        own end was first. Raises `NotFound`.
         """
-        ago = 0.0 if ordered is None else ordered.ago
-        received_at, begun = time.time() - ago, time.monotonic() - ago
+        press = press or Press.now(ordered)
         live = self._under_way.get(run)
         if live is None:
-            stopping = self._stop_not_live(run, kind, reason, received_at, begun, wait)
+            stopping = self._stop_not_live(run, kind, reason, press, wait)
             return await asyncio.shield(self._beside(stopping, name=f"run {run}: stop"))
         if live.stop is not None:
-            return await self._stop_again(live, kind, reason, received_at, begun, wait)
-        request = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun, changed=not live.over)
+            return await self._stop_again(live, kind, reason, press, wait)
+        request = _request(kind, reason, press, changed=not live.over)
         live.stop = request
         request.look_within = share(len(self._under_way))
         if ordered is None:
@@ -88,14 +110,15 @@ class Stopping:
         self, evaluation: int, *, kind: StopKind, reason: StopReason, wait: bool = False, ordered: Ordered | None = None
     ) -> list[Receipt]:
         """Stop all runs of an evaluation, and cancel those that wait. Raises `NotFound`, after the kills."""
+        press = Press.now(ordered)
         self._queue.ending.add(evaluation)  # None of it leaves the queue from here on.
         try:
             lives = [run for run, live in self._under_way.items() if live.run.evaluation == evaluation]
-            stopping = self.stop_each(lives, kind=kind, reason=reason, wait=wait, ordered=ordered)
+            stopping = self.stop_each(lives, kind=kind, reason=reason, wait=wait, ordered=ordered, press=press)
             await runs.evaluation(self._shop.db, evaluation)
             receipts = [await task for task in stopping]
             queued = await runs.select(self._shop.db, evaluation=evaluation, states={RunState.QUEUED}, limit=10_000)
-            receipts += [await self.stop(run.id, kind=kind, reason=reason, wait=wait) for run in queued]
+            receipts += [await self.stop(run.id, kind=kind, reason=reason, wait=wait, press=press) for run in queued]
         finally:
             self._queue.ending.discard(evaluation)
             self._queue.changed()
@@ -106,14 +129,15 @@ class Stopping:
         self, *, reason: StopReason, wait: bool = False, ordered: Ordered | None = None
     ) -> list[Receipt]:
         """Emergency-stop everything that lives, cancel all that is queued, and hold the queue."""
-        self._queue.hold_now(reason)
-        emergency = StopKind.EMERGENCY
-        stopping = self.stop_each(list(self._under_way), kind=emergency, reason=reason, wait=wait, ordered=ordered)
+        press, emergency = Press.now(ordered), StopKind.EMERGENCY
+        self._queue.hold_now(reason, at=press.received_at)
+        lives = list(self._under_way)
+        stopping = self.stop_each(lives, kind=emergency, reason=reason, wait=wait, ordered=ordered, press=press)
         await asyncio.sleep(0)  # The kills are under way; what follows is beside them.
-        await self._queue.record_hold(reason)
+        await self._queue.record_hold(reason, at=press.received_at)
         receipts = [await task for task in stopping]
         queued = await runs.select(self._shop.db, states={RunState.QUEUED}, limit=10_000)
-        receipts += [await self.stop(run.id, kind=emergency, reason=reason, wait=wait) for run in queued]
+        receipts += [await self.stop(run.id, kind=emergency, reason=reason, wait=wait, press=press) for run in queued]
         self._audit_later("stop_all", reason, f"{len(receipts)} runs")
         self._shop.doorbell.ring(Doorbell.HOUSE)
         return receipts
@@ -136,11 +160,14 @@ class Stopping:
         reason: StopReason,
         wait: bool = False,
         ordered: Ordered | None = None,
+        press: Press | None = None,
     ) -> list[asyncio.Task[Receipt]]:
         """All at once, each in a task of its own."""
+        press = press or Press.now(ordered)
         return [
             self._beside(
-                self.stop(run, kind=kind, reason=reason, wait=wait, ordered=ordered), name=f"run {run}: stop of many"
+                self.stop(run, kind=kind, reason=reason, wait=wait, ordered=ordered, press=press),
+                name=f"run {run}: stop of many",
             )
             for run in lives
         ]
@@ -168,9 +195,7 @@ class Stopping:
         """Every run that may have a sandbox: those with an owner, and those that an earlier server left."""
         return {**self._shop.ownerless, **self._shop.lives}
 
-    async def _stop_not_live(
-        self, run: int, kind: StopKind, reason: StopReason, received_at: float, begun: float, wait: bool
-    ) -> Receipt:
+    async def _stop_not_live(self, run: int, kind: StopKind, reason: StopReason, press: Press, wait: bool) -> Receipt:
         """Queued or ended, as far as is known: cancel it, or prove that the engine has nothing of it."""
         db = self._shop.db
         cancelled = (await runs.get(db, run)).state is RunState.QUEUED and await runs.transition(
@@ -184,14 +209,14 @@ class Stopping:
         )
         recorded = await runs.get(db, run)
         if run in self._shop.lives:  # It was taken from the queue in this very moment.
-            return await self.stop(run, kind=kind, reason=reason, wait=wait)
+            return await self.stop(run, kind=kind, reason=reason, wait=wait, press=press)
         if recorded.state is not RunState.ENDED:  # It lives, and its owner has left it to its keeper.
             self._shop.ownerless.setdefault(run, LiveRun(run=recorded, known=False))
-            return await self.stop(run, kind=kind, reason=reason, wait=wait)
-        receipt = await stops.record(db, run, kind, reason, received_at=received_at, changed=cancelled)
+            return await self.stop(run, kind=kind, reason=reason, wait=wait, press=press)
+        receipt = await stops.record(db, run, kind, reason, received_at=press.received_at, changed=cancelled)
         if cancelled:
-            return await self._closed(receipt, begun)
-        proving = self._beside(self._prove_gone(receipt, begun), name=f"run {run}: proof")
+            return await self._closed(receipt, press.begun)
+        proving = self._beside(self._prove_gone(receipt, press.begun), name=f"run {run}: proof")
         await asyncio.wait({proving}, timeout=None if wait else RECEIPT_WAIT)
         return proving.result() if proving.done() else receipt
 
@@ -210,11 +235,9 @@ class Stopping:
         self._queue.changed()
         return closed
 
-    async def _stop_again(
-        self, live: LiveRun, kind: StopKind, reason: StopReason, received_at: float, begun: float, wait: bool
-    ) -> Receipt:
+    async def _stop_again(self, live: LiveRun, kind: StopKind, reason: StopReason, press: Press, wait: bool) -> Receipt:
         """Another stop is under way: record that this one was pressed too, and let it share the death."""
-        again = StopRequest(kind=kind, reason=reason, received_at=received_at, begun=begun, changed=False)
+        again = _request(kind, reason, press, changed=False)
         self._beside(self._share(live, again), name=f"run {live.id}: stop again")
         return await _answer(live, again, wait)
 
@@ -261,6 +284,10 @@ class Stopping:
 def _say_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("%s: %s", task.get_name(), error)
+
+
+def _request(kind: StopKind, reason: StopReason, press: Press, *, changed: bool) -> StopRequest:
+    return StopRequest(kind=kind, reason=reason, received_at=press.received_at, begun=press.begun, changed=changed)
 
 
 async def _answer(live: LiveRun, request: StopRequest, wait: bool) -> Receipt:

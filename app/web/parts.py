@@ -29,11 +29,16 @@ class StopPathView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldView:
-    """The queue's latch after STOP ALL."""
+    """The queue's latch after STOP ALL, and what that ended so far."""
 
     actor: str
     text: str
     at: float
+    dead: int = 0  #: runs proven dead
+    cancelled: int = 0  #: runs that were taken from the queue
+    seconds: float = 0.0  #: from the press to the last of these proofs
+    unverified: int = 0  #: runs that are not proven dead yet
+    named: tuple[int, ...] = ()  #: the first of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +134,11 @@ class DrillView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnexplainedView:
-    """A stop of which nobody has said why."""
+    """A press of which nobody has said why."""
 
     receipt: int
-    run: int
+    run: int  #: the first that it ended
+    runs: int  #: all that it ended
     task_id: str
     actor: str
     at: float

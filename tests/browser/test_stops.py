@@ -142,6 +142,7 @@ def test_stop_all_asks_in_place_stops_everything_and_holds_the_queue_until_relea
     assert server.containers() == []
     hold = page.locator(".banner-hold")
     expect(hold).to_contain_text("The queue is held")
+    expect(hold).to_contain_text(re.compile(r"STOP ALL: 2 dead, all verified after [\d.]+ s\."))
 
     waiting = api.start("chatter")
     expect(page.locator(f"#queued-{waiting}")).to_be_visible()

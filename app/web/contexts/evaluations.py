@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from app.web.contexts.frame import Frame
-from app.web.parts import AgentView, EvaluationView, LimitField, Problem, RuntimeOption, SuiteView, TaskResult
+from app.web.parts import (
+    AgentView,
+    EvaluationView,
+    LimitField,
+    Problem,
+    ReceiptView,
+    RuntimeOption,
+    SuiteView,
+    TaskResult,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +74,4 @@ class EvaluationPage:
     scored: int
     mean: float | None
     alerts: Mapping[int, int]  #: run id -> open alerts
+    stops: Mapping[int, ReceiptView]  #: run id -> the stop that ended it, or is ending it

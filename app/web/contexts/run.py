@@ -95,7 +95,9 @@ class RunPage:
     panel: Panel
     alerts: AlertList
     output: OutputPane
-    alerted: int  #: id of the newest alert there is now, whatever moment is shown: only later ones are new; 0 without any
+    alerted: (
+        int  #: id of the newest alert there is now, whatever moment is shown: only later ones are new; 0 without any
+    )
     time: TimeBar
     cursor: str  #: "<event seq>.<line>.<usage seq>" that this page already shows
     stream: str  #: "/stream?run=42&after=<cursor>"

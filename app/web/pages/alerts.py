@@ -43,16 +43,17 @@ async def index(request: WebRequest, visitor: Visitor) -> Response:
 
 async def _unexplained(db: Database) -> tuple[UnexplainedView, ...]:
     found = await stops.without_reason(db, limit=MOST_UNEXPLAINED)
-    tasks = {run: (await runs.get(db, run)).task_id for run in {receipt.run for receipt in found}}
+    tasks = {run: (await runs.get(db, run)).task_id for run in {receipt.run for receipt, _ in found}}
     return tuple(
         UnexplainedView(
             receipt=each.id,
             run=each.run,
+            runs=many,
             task_id=tasks[each.run],
             actor=visible(each.reason.actor),
             at=each.received_at,
         )
-        for each in found
+        for each, many in found
     )
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from app.domain.runs import Run
 from app.domain.scores import ScoreStatus
-from app.store import alerts, runs
+from app.store import alerts, runs, stops
 from app.web.access import Visitor
 from app.web.answers import frame_of, page
 from app.web.asked import path_id, query_number
@@ -18,7 +18,7 @@ from app.web.contexts.evaluations import EvaluationPage, EvaluationsPage
 from app.web.parts import TaskResult
 from app.web.state import WebRequest
 from app.web.text import visible
-from app.web.views.runs import evaluation_view, run_view
+from app.web.views.runs import evaluation_view, receipt_view, run_view
 
 PAGE = 50
 MOST_RUNS = 2000
@@ -48,6 +48,12 @@ async def results(request: WebRequest, visitor: Visitor) -> Response:
         outcomes=dict(Counter(run.outcome.value for run in found if run.outcome)),
         scored=len(scores),
         mean=_mean(scores),
+        stops={
+            run: receipt_view(receipt)
+            for run, received in (await stops.of_runs(db, [run.id for run in found])).items()
+            for receipt in received
+            if receipt.changed
+        },
         alerts={run: len(found_alerts) for run, found_alerts in open_alerts.items()},
     )
     return page(request, context)

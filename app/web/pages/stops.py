@@ -105,7 +105,7 @@ async def again(request: WebRequest, visitor: Visitor) -> Response:
 
 
 async def reason(request: WebRequest, visitor: Visitor) -> Response:
-    """Why it was stopped, said afterwards."""
+    """Why it was stopped, said afterwards, for all runs of that press."""
     db, run, form = request.state["db"], path_id(request, "run"), await form_of(request)
     wanted = text_field(form, "receipt", limit=20)
     receipt = next((one for one in await store_stops.of_run(db, run) if str(one.id) == wanted), None)
@@ -114,8 +114,8 @@ async def reason(request: WebRequest, visitor: Visitor) -> Response:
     text = text_field(form, "text")
     if not text:
         raise Refused("is empty", where="text", todo="Say in a few words why it was stopped.")
-    await store_stops.set_text(db, receipt.id, text, actor=visitor.name, at=time.time())
-    request.state["supervisor"].doorbell.ring(run)
+    for explained in await store_stops.set_text(db, receipt.id, text, actor=visitor.name, at=time.time()):
+        request.state["supervisor"].doorbell.ring(explained)
     return await _back(request, run, "reason", form.get("next"))
 
 

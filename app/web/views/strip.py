@@ -7,8 +7,9 @@ import time
 from app.domain.alerts import AlertStatus, Severity
 from app.domain.runs import LIVE_STATES, RunState
 from app.settings import Settings
-from app.store import alerts, hold, runs
+from app.store import alerts, hold, runs, stops
 from app.store.database import Database
+from app.store.hold import Hold
 from app.supervision.stop_path import StopPath
 from app.supervision.supervisor import Supervisor
 from app.web.contexts.fragments import Queue, Strip
@@ -20,6 +21,8 @@ from app.web.views.runs import run_view
 
 #: Open alerts that are counted for the header; it is read twice a second while anyone watches.
 ALERTS_COUNTED = 200
+#: Runs that are named while STOP ALL has not been proven for them.
+UNVERIFIED_NAMED = 5
 #: Runs of the queue that are shown.
 QUEUE_SHOWN = 50
 
@@ -35,12 +38,26 @@ async def strip_of(db: Database, supervisor: Supervisor, settings: Settings, com
         live=sum(counts[state] for state in LIVE_STATES),
         slots=settings.slots,
         engine=EngineView(reachable=engine.reachable, text=visible(engine.text), since=engine.since),
-        hold=HoldView(actor=visible(held.actor), text=visible(held.text), at=held.at) if held else None,
+        hold=await _hold_view(db, held) if held else None,
         stop_path=stop_path_view(supervisor.stop_path, now=time.time()),
         commands=(commands.panic, commands.kill_all),
         alerts_open=len(unseen),
         alerts_worst=worst(unseen),
         grave=max((alert.id for alert in unseen if alert.finding.severity >= Severity.HIGH), default=0),
+    )
+
+
+async def _hold_view(db: Database, held: Hold) -> HoldView:
+    toll = await stops.toll(db, since=held.at, limit=UNVERIFIED_NAMED)
+    return HoldView(
+        actor=visible(held.actor),
+        text=visible(held.text),
+        at=held.at,
+        dead=toll.dead,
+        cancelled=toll.cancelled,
+        seconds=toll.seconds,
+        unverified=toll.unverified,
+        named=toll.named,
     )
 
 

@@ -6,9 +6,12 @@ import pytest
 
 from app.domain.errors import NotFound
 from app.domain.events import StopFailed, StopRequested, StopVerified
+from app.domain.runs import Outcome, RunState
 from app.domain.stops import Receipt, StopKind, StopReason, StopSource
-from app.store import events, stops
+from app.store import audit, events, runs, stops
 from app.store.database import Database
+from app.store.stops import Toll
+from tests.integration.store.conftest import Queue
 
 REASON = StopReason(source=StopSource.OPERATOR, actor="ada", text="it wanders", path="web")
 
@@ -87,6 +90,54 @@ async def test_the_reason_may_be_given_later(db: Database, run: int) -> None:
     [found] = await stops.of_run(db, run)
     assert found.reason.text == "it dug a tunnel"
     assert found.reason.actor == "ada"
+
+
+async def test_one_press_is_asked_once_and_its_reason_is_that_of_all_it_ended(db: Database, queue: Queue) -> None:
+    def pressed(actor: str = "ada", text: str = "") -> StopReason:
+        return StopReason(source=StopSource.OPERATOR, actor=actor, text=text, path="web")
+
+    async def press(run: int, reason: StopReason, at: float) -> Receipt:
+        return await stops.record(db, run, StopKind.EMERGENCY, reason, received_at=at, changed=True)
+
+    one, two, three, four, five = [each.id for each in await queue(5)]
+    first = await press(one, pressed(), 50.125)
+    await press(two, pressed(), 50.125)
+    await press(three, pressed(text="said at once"), 50.125)
+    later = await press(four, pressed(), 50.25)
+    other = await press(five, pressed("bob"), 50.125)
+    assert await stops.without_reason(db, limit=5) == [(other, 1), (later, 1), (first, 2)]
+    assert await stops.without_reason(db, limit=1) == [(other, 1)]
+
+    assert await stops.set_text(db, first.id, "smoke", actor="ada", at=1.0) == [one, two]
+
+    texts = {run: found.reason.text for run in (one, two, three, four, five) for found in await stops.of_run(db, run)}
+    assert texts == {one: "smoke", two: "smoke", three: "said at once", four: "", five: ""}
+    assert [each.subject for each in await audit.read(db) if each.action == "stop.reason"] == [
+        f"run {two}",
+        f"run {one}",
+    ]
+
+
+async def test_a_toll_counts_what_stop_all_ended_and_names_what_is_not_proven(
+    db: Database, run: int, queue: Queue
+) -> None:
+    assert await stops.toll(db, since=50.0, limit=5) == Toll(dead=0, cancelled=0, seconds=0.0, unverified=0, named=())
+    await record(db, run)  # a stop of one run is no STOP ALL
+    first, second, waiting = [each.id for each in await queue(3)]
+    await runs.transition(db, waiting, RunState.QUEUED, RunState.ENDED, at=52.0, outcome=Outcome.CANCELLED)
+
+    async def press(which: int, at: float) -> Receipt:
+        return await stops.record(db, which, StopKind.EMERGENCY, REASON, received_at=at, changed=True)
+
+    await press(run, 49.0)  # an earlier one
+    dead, _, taken = [await press(each, 50.0) for each in (first, second, waiting)]
+    await stops.verified(db, dead.id, acted_ms=1.0, dead_ms=250.0, at=51.0)
+    await stops.verified(db, taken.id, acted_ms=2.0, dead_ms=125.0, at=51.0)
+
+    assert await stops.toll(db, since=50.0, limit=5) == Toll(
+        dead=1, cancelled=1, seconds=0.25, unverified=1, named=(second,)
+    )
+    assert (await stops.toll(db, since=50.0, limit=0)).named == ()
 
 
 async def test_what_is_not_there_is_not_found(db: Database) -> None:

@@ -13,8 +13,10 @@ import pytest
 from starlette.routing import Match, Route
 
 from app.domain.runs import EvaluationRequest, Outcome, Run, RunState
+from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import accounts, audit, hold, runs, stops
 from app.supervision.stop_path import StopPath
+from app.web.filters import ms_text
 from app.web.routes import TABLE
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeDriver
@@ -79,7 +81,9 @@ async def test_an_evaluation_is_stopped_from_its_page_and_by_the_api(site: Site,
     assert (await ended(site, 1)).outcome is Outcome.STOPPED
     (receipt,) = await stops.of_run(site.db, 1)
     assert receipt.reason.text == "wrong model"
-    assert "/evaluations/1/stop" not in (await site.browser.get("/evaluations/1")).text, "nothing is left to stop"
+    page = (await site.browser.get("/evaluations/1")).text
+    assert "/evaluations/1/stop" not in page, "nothing is left to stop"
+    assert f"verified dead {ms_text(receipt.dead_ms or 0.0)} after the stop" in page
     token = {**SAME_ORIGIN, "x-csrf-token": site.csrf}
     again = await site.browser.post("/api/v1/evaluations/1/stop", json={"text": "again"}, headers=token)
     assert again.json() == {"receipts": []}
@@ -166,6 +170,51 @@ async def test_stop_all_asks_once_without_scripts_and_then_holds_the_queue(site:
     assert held is not None
     assert (held.actor, held.text) == ("admin", "drill")
     assert "drill" in (await site.browser.get("/")).text, "the hold is said on every page"
+
+
+async def test_stop_all_says_what_it_ended_and_is_asked_once_why(site: Site, working: Run) -> None:
+    await site.supervisor.submit(EvaluationRequest(suite="tiny", tasks=("tiny/one",), epochs=4), actor="admin")
+
+    async def full() -> bool:
+        counts = await runs.counts(site.db)
+        return (counts[RunState.RUNNING], counts[RunState.QUEUED]) == (2, 3)
+
+    await until(full)
+    await site.post("/stop-all", confirm="yes")
+    for run in range(1, 6):
+        await ended(site, run)
+    receipts = [receipt for found in (await stops.of_runs(site.db, range(1, 6))).values() for receipt in found]
+    held = await hold.current(site.db)
+    assert held is not None
+    assert {receipt.received_at for receipt in receipts} == {held.at}, "one press is received once"
+
+    said = visible_text((await site.browser.get("/")).text)
+    assert re.search(r"STOP ALL: 2 dead, 3 cancelled, all verified after [\d.]+ s\.", said)
+
+    asked = (await site.browser.get("/alerts")).text
+    assert asked.count("Note it") == 1
+    assert "and 4 more in one press" in asked
+    await site.post(f"/runs/{receipts[0].run}/reason", receipt=str(receipts[0].id), text="a drill")
+    for run in range(1, 6):
+        assert [receipt.reason.text for receipt in await stops.of_run(site.db, run)] == ["a drill"]
+    assert "Stops without a reason" not in (await site.browser.get("/alerts")).text
+
+
+async def test_the_hold_names_what_is_not_proven_dead(site: Site) -> None:
+    run = await site.seed(state=RunState.STOPPING)
+    pressed = StopReason(source=StopSource.OPERATOR, actor="admin")
+    held = await hold.current(site.db)
+    assert held is not None, "the seed holds the queue"
+    receipt = await stops.record(site.db, run.id, StopKind.EMERGENCY, pressed, received_at=held.at, changed=True)
+    said = visible_text((await site.browser.get("/health")).text)
+    assert f"STOP ALL: 1 not verified yet: run {run.id}." in said
+    await stops.verified(site.db, receipt.id, acted_ms=1.0, dead_ms=1500.0, at=held.at + 2)
+    assert "STOP ALL: 1 dead, all verified after 1.5 s." in visible_text((await site.browser.get("/health")).text)
+
+
+def visible_text(page: str) -> str:
+    """What is between the tags, each space once."""
+    return " ".join(re.sub(r"<[^>]+>", "", page).split())
 
 
 async def test_stop_all_by_fetch_needs_the_word_too(site: Site, working: Run) -> None:
