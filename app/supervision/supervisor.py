@@ -194,7 +194,7 @@ class Supervisor:
             await self.runtimes.require(runtime)
         evaluation, queued = await runs.submit(self._db, request, planned, actor=actor, at=time.time())
         subject = f"evaluation {evaluation.id}"
-        detail = f"{request.suite}: {len(queued)} runs"
+        detail = f"{request.suite}: {len(queued)} run{'' if len(queued) == 1 else 's'}"
         await audit.append(
             self._db, at=time.time(), actor=actor, action="evaluation.submit", subject=subject, detail=detail
         )

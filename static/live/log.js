@@ -87,6 +87,11 @@ export class Log {
     return this.#following;
   }
 
+  /** Whether what is read is the last line there is, or was at the moment that is looked at. */
+  get atEnd() {
+    return this.#following || (this.#past && this.#to >= this.#last && this.#nearEnd());
+  }
+
   /** All wanted lines up to this one are in the page, if it follows: its number, and when it was printed (0: not known). */
   get here() {
     let row = this.#rows.lastElementChild;
@@ -149,6 +154,7 @@ export class Log {
   /** The output as it was when `line` was its last: what came later is held back, and nothing follows it. */
   async showUntil(line) {
     this.#until = line;
+    this.#sayEmpty("It had printed nothing yet.");
     this.#pause();
     this.#pane.tell("until");
     const there = this.#from <= line && line <= this.#to;
@@ -165,9 +171,15 @@ export class Log {
   /** All of it again; at the end if `follow`. */
   async showAll(follow) {
     this.#until = Infinity;
+    this.#sayEmpty("Nothing was printed so far.");
     this.#pane.tell("until");
     if (follow) await this.follow();
     this.#show();
+  }
+
+  /** What stands where no line is. */
+  #sayEmpty(words) {
+    if (!this.#filtered) this.#pane.part("log-empty").textContent = words;
   }
 
   get #past() {

@@ -70,7 +70,7 @@ export class Ribbon {
 
   #follow() {
     if (this.#going || document.activeElement === this.#slider) return;
-    this.#slider.value = this.#log.place;
+    this.#slider.value = this.#log.atEnd ? this.#log.end : this.#log.place;
     this.#say();
   }
 

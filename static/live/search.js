@@ -174,13 +174,14 @@ export class Search {
     const place = this.#pane.part("log-problem");
     place.replaceChildren();
     this.#pane.part("log-q").toggleAttribute("aria-invalid", Boolean(error));
-    if (!error) return;
+    if (!error) return this.#show();
     const box = document.createElement("p");
     box.className = "problem";
     const what = document.createElement("b");
     what.textContent = error.what;
     box.append(what, ` ${error.todo ?? ""}`);
     place.append(box);
+    return this.#show();
   }
 
   /** Search what follows line `after`, and show what is found as it is found. */
@@ -283,6 +284,9 @@ export class Search {
     const active = this.#active();
     this.#pane.part("log-found").hidden = !active;
     this.#pane.part("log-context").hidden = !this.#form.elements.only.checked;
+    // What the server would not take was not looked for: there is no count, and nowhere to walk to.
+    const refused = !this.#begun && this.#pane.part("log-problem").firstElementChild !== null;
+    for (const part of ["log-found-text", "log-prev", "log-next"]) this.#pane.part(part).hidden = refused;
     if (!active) return;
     const place = this.#hits.indexOf(this.#at) + 1;
     const parts = [`${number(this.#matches)} line${this.#matches === 1 ? "" : "s"}`];

@@ -52,6 +52,7 @@ def test_a_live_run_is_shown_as_it_was_and_is_recorded_meanwhile(chatter: Page) 
     page, before = chatter, time_of(chatter, 30) + 0.01
     drag_to(page, before)
     expect_past(page, 30)
+    expect(page.locator("#ribbon-said")).to_have_text(re.compile(r"^line 30 · "))
     expect(page.locator("#time-said")).to_contain_text(re.compile(r"As it was at \d\d:\d\d:\d\d\.\d · \d+ s ago"))
     expect(page.locator("#alerts .alert")).to_have_count(0)
     expect(page.locator("#panel .produced")).to_contain_text("Stored 30 lines")
@@ -63,6 +64,7 @@ def test_a_live_run_is_shown_as_it_was_and_is_recorded_meanwhile(chatter: Page) 
     # Arrow keys step, with Shift further; the address leads here, and Escape leads back.
     page.keyboard.press("Shift+ArrowLeft")
     expect(page.locator("#log-count")).to_have_text("0 lines")
+    expect(page.locator("#log-empty")).to_have_text("It had printed nothing yet.")
     drag_to(page, before)
     expect_past(page, 30)
     page.keyboard.press("ArrowRight")
@@ -84,6 +86,9 @@ def test_a_live_run_is_shown_as_it_was_and_is_recorded_meanwhile(chatter: Page) 
     expect(page.locator("#L100")).to_be_attached()
     assert "at=" not in page.url
     assert_whole(page)
+
+    # The knob of now is at the very end of its way.
+    assert page.locator("#time-slider").evaluate("slider => getComputedStyle(slider).paddingInlineEnd") == "0px"
 
     # A link to a moment opens it, and leads back to what came meanwhile.
     drag_to(page, before)
@@ -121,7 +126,7 @@ def test_a_page_of_the_past_says_no_alert_that_was_there_when_it_was_loaded_and_
         "() => { const said = []; new MutationObserver(() => said.push(document.querySelector('#say').textContent))"
         ".observe(document.querySelector('#say'), { childList: true }); return said; }"
     )
-    expect(page.locator("#time-state")).to_have_text("Running · agent")
+    expect(page.locator("[data-tally=here]")).not_to_have_text("–")  # the stream has told all by then
     page.keyboard.press("Escape")
     expect(page.locator("#alerts .alert")).to_have_count(1)
     assert said.json_value() == []

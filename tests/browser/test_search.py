@@ -105,9 +105,14 @@ def test_a_bad_pattern_is_explained_in_place_and_the_output_stays(open_page: Ope
     expect(problem).to_contain_text("Close each (")
     expect(mixed.locator("#log-q")).to_have_attribute("aria-invalid", "")
     assert len(shown(mixed)) >= rows
+    for part in ("log-found-text", "log-prev", "log-next"):
+        expect(mixed.locator(f"#{part}")).to_be_hidden()
+    expect(mixed.locator("#log-clear")).to_be_visible()
     look_for(mixed, "(broke")
     mixed.uncheck("#log-search input[name=regex]")
     expect(problem).to_be_empty()
+    expect(mixed.locator("#log-next")).to_be_visible()
+    expect(mixed.locator("#log-found-text")).to_have_text("0 lines")
 
 
 def test_new_lines_are_not_searched_for_a_pattern_that_the_server_has_not_taken(open_page: Open, api: Api) -> None:
