@@ -17,6 +17,8 @@ from app.domain.sandboxes import Runtime
 FREEZE, STOP = "freeze", "stop"
 
 ROOT = Path(__file__).resolve().parent.parent
+#: The suites, families and agents that ship.
+SHIPPED_SUITES = ROOT / "suites"
 
 
 def setting(default: object, text: str) -> typing.Any:
@@ -47,7 +49,11 @@ class Settings:
         "Kernel for sandboxes where neither request nor suite says: runc (the host's), gvisor, or auto: gVisor where "
         "a probe has shown that it works, else the host's.",
     )
-    suites: Path = setting(ROOT / "suites", "Folder of suites, families and agents.")
+    suites: Path = setting(
+        SHIPPED_SUITES,
+        "Your folder of suites, families and agents. Those that ship are there beside it; of the same name yours "
+        "counts.",
+    )
     slots: int = setting(4, "Runs at once. Four keeps a two-core machine responsive; raise with cores and memory.")
     grace_seconds: float = setting(
         20.0, "A sandbox ends itself this many seconds after the last heartbeat; a restart within it adopts its runs."
@@ -101,6 +107,11 @@ class Settings:
     server: str = setting("", "Address of the server the command line talks to. Empty: the one of the data folder.")
     token: str = setting("", "API token of the command line. Empty: the data folder's own, readable by its owner.")
     session_hours: float = setting(12.0, "A browser session ends after this many hours.")
+
+    @property
+    def suite_folders(self) -> tuple[Path, ...]:
+        """Where suites, families and agents are looked for, the first that has the name: the own folder, what ships."""
+        return tuple(dict.fromkeys((self.suites, SHIPPED_SUITES)))
 
     def __post_init__(self) -> None:
         if not -1 <= self.stop_port <= 65535:

@@ -22,7 +22,8 @@ from app.cli.prove import run_proof
 from app.domain.errors import CrucibleError
 from app.proof.versions import warnings
 from app.settings import Settings
-from app.task_standard.suites import list_suites
+from app.task_standard.places import told
+from app.task_standard.suites import list_suites, unreadable_suites
 from sandbox_runner.docker_driver import DockerDriver
 from sandbox_runner.driver import Driver, SandboxError
 from sandbox_runner.gvisor import is_gvisor
@@ -173,9 +174,12 @@ async def _data(settings: Settings, _driver: Driver) -> list[Check]:
 
 
 async def _suites(settings: Settings, _driver: Driver) -> list[Check]:
-    names = [suite.name for suite in list_suites(settings.suites)]
-    todo = "" if names else "CRUCIBLE_SUITES names a folder with suites."
-    return [Check(name="suites", good=bool(names), found=", ".join(names) or f"none in {settings.suites}", todo=todo)]
+    folders = settings.suite_folders
+    names = ", ".join(suite.name for suite in list_suites(folders))
+    found = [Check(name="suites", good=True, found=names, todo=f"From {', '.join(map(told, folders))}")]
+    # A suite that cannot be read keeps no other from being run; a folder that is not there is a mistyped setting.
+    good = None if settings.suites.is_dir() else False
+    return found + [Check(name="suites", good=good, found=str(why)) for why in unreadable_suites(folders)]
 
 
 async def _server(settings: Settings, _driver: Driver) -> list[Check]:

@@ -19,11 +19,11 @@ from app.web.text import visible
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Ended ones as well.")
+@click.option("--all", "everything", is_flag=True, help="Those that have ended as well.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True)
 @click.pass_obj
 def runs(settings: Settings, everything: bool, limit: int) -> None:
-    """List runs, newest first."""
+    """List the runs that have not ended, newest first."""
 
     async def ask() -> list[Json]:
         async with open_client(settings) as client:

@@ -16,6 +16,7 @@ from app.cli.local_server import LocalServer, allow_many_connections, local_serv
 from app.cli.stop_signal import stop_all_on_signal
 from app.settings import Settings
 from app.store.database import Database, sqlite_url
+from app.task_standard.suites import unreadable_suites
 from app.web.sign_in import create_sign_in_link
 from app.web.stop_commands import StopCommands, stop_commands
 from sandbox_runner.driver import Driver
@@ -55,6 +56,8 @@ async def _serve(settings: Settings, driver: Driver | None, suite: str | None) -
     async with local_server(settings, driver, until_signal=True) as local:
         if suite:
             await _queue_first(local, suite)
+        for why in unreadable_suites(settings.suite_folders):
+            click.echo(f"Left out: {why}", err=True)
         _greet(local, stop_commands(settings))
         # What was loaded until here stays: looking through all of it for garbage held everything up for 70 ms.
         gc.collect()

@@ -45,7 +45,7 @@ from app.supervision.workshop import Workshop
 from app.task_standard import operations
 from app.task_standard.agents import Agent, agent_archive, load_agent
 from app.task_standard.collected import Collected, CollectLimits
-from app.task_standard.family import Family, load_family
+from app.task_standard.family import Family, find_family
 from sandbox_runner.driver import Exit, Sandbox, SandboxError, SandboxGone
 from sandbox_runner.spec import Job, Role
 
@@ -99,8 +99,8 @@ class Attempt:
         return ending
 
     def _load(self) -> tuple[Family, Agent]:
-        run, suites = self.live.run, self.shop.settings.suites
-        return load_family(suites / "families" / run.family), load_agent(suites, run.agent)
+        run, folders = self.live.run, self.shop.settings.suite_folders
+        return find_family(folders, run.family), load_agent(folders, run.agent)
 
     async def _became_running(self) -> None:
         if self.live.run.state is RunState.RUNNING:

@@ -189,7 +189,9 @@ class Supervisor:
 
     async def submit(self, request: EvaluationRequest, *, actor: str) -> Evaluation:
         """Queue an evaluation's runs. Raises `Refused` before anything is queued."""
-        planned = await asyncio.to_thread(suites.plan, self._settings.suites, request, runtime=self._settings.runtime)
+        planned = await asyncio.to_thread(
+            suites.plan, self._settings.suite_folders, request, runtime=self._settings.runtime
+        )
         for runtime in {each.runtime for each in planned}:
             await self.runtimes.require(runtime)
         evaluation, queued = await runs.submit(self._db, request, planned, actor=actor, at=time.time())

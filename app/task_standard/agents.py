@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.errors import CrucibleError, NotFound, Refused
 from app.task_standard.family import nearest
 from app.task_standard.file_set import pack, read_files
+from app.task_standard.places import told
 from app.task_standard.strict_yaml import read_yaml
 
 
@@ -20,30 +22,29 @@ class Agent:
     main: str  #: "main.sh" or "main.py"
 
 
-def load_agent(folder: Path, name: str) -> Agent:
-    """The agent `name` in `folder`/agents. Raises `NotFound`, or `Refused` naming file and line."""
-    place = folder / "agents"
-    known = _names(place)
+def load_agent(folders: Sequence[Path], name: str) -> Agent:
+    """The agent `name` of the first of `folders` that has it. Raises `NotFound`, or `Refused` naming file and line."""
+    known = _places(folders)
     if name not in known:
         raise NotFound(f"there is no agent {name!r}", where="agents", todo=nearest(name, known))
-    here = place / name
+    here = known[name]
     main = next((main for main in ("main.sh", "main.py") if (here / main).is_file()), None)
     if main is None:
-        raise Refused("has neither main.sh nor main.py", where=f"agents/{name}", todo="One of them is what runs.")
+        raise Refused("has neither main.sh nor main.py", where=told(here), todo="One of them is what runs.")
     title, description = name, ""
     if (here / "agent.yaml").is_file():
-        values = read_yaml(here / "agent.yaml", label=f"agents/{name}/agent.yaml").mapping({"title", "description"})
+        values = read_yaml(here / "agent.yaml", label=told(here / "agent.yaml")).mapping({"title", "description"})
         title = values["title"].string() if "title" in values else name
         description = values["description"].string().strip() if "description" in values else ""
     return Agent(name=name, folder=here, title=title, description=description, main=main)
 
 
-def list_agents(folder: Path) -> list[Agent]:
+def list_agents(folders: Sequence[Path]) -> list[Agent]:
     """Every agent that can be used, by name. One that cannot is left out: `load_agent` says why."""
     found: list[Agent] = []
-    for name in _names(folder / "agents"):
+    for name in _places(folders):
         try:
-            found.append(load_agent(folder, name))
+            found.append(load_agent(folders, name))
         except CrucibleError:
             continue
     return found
@@ -51,11 +52,12 @@ def list_agents(folder: Path) -> list[Agent]:
 
 def agent_archive(agent: Agent) -> bytes:
     """The agent's files as a tar archive, for `unpack_job` at SCAFFOLDING. Raises `Refused` for links and too much."""
-    return pack(read_files(agent.folder, label=f"agents/{agent.name}"))
+    return pack(read_files(agent.folder, label=told(agent.folder)))
 
 
-def _names(place: Path) -> list[str]:
-    if not place.is_dir():
-        return []
-    names = (entry.name for entry in place.iterdir() if entry.is_dir() and entry.name[0] not in "._")
-    return sorted(name for name in names if name.isprintable())  # What is not could not be asked for.
+def _places(folders: Sequence[Path]) -> dict[str, Path]:
+    """Each agent's folder, by name; of two with the same name the one whose folder comes first."""
+    there = [place for folder in reversed(folders) if (place := folder / "agents").is_dir()]
+    found = {here.name: here for place in there for here in place.iterdir() if here.is_dir()}
+    # What cannot be printed could not be asked for.
+    return {name: here for name, here in sorted(found.items()) if name[0] not in "._" and name.isprintable()}

@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from app.domain.errors import NotFound, Refused
 from app.task_standard.file_set import PackedFile, digest, read_files
 from app.task_standard.manifest import Manifest, TaskManifest, read_manifest
+from app.task_standard.places import told
 
 MAX_SOURCE = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -39,9 +41,16 @@ class Family:
         if not _TASK.fullmatch(task):
             raise Refused(f"{task!r} cannot be a task's name", where=self.name)
         if self.task_names is not None and task not in self.task_names:
-            raise NotFound(
-                f"there is no task {task!r}", where=f"{self.name}/{self.name}.py", todo=nearest(task, self.task_names)
-            )
+            source = told(self.folder / f"{self.name}.py")
+            raise NotFound(f"there is no task {task!r}", where=source, todo=nearest(task, self.task_names))
+
+
+def find_family(folders: Sequence[Path], name: str) -> Family:
+    """The family `name` of the first of `folders` that has it. Raises as `load_family` does."""
+    _require_name(name)
+    places = [folder / "families" for folder in folders]
+    here = next((place / name for place in places if (place / name).is_dir()), None)
+    return load_family(here) if here is not None else _no_family(name, places)
 
 
 def load_family(folder: Path) -> Family:
@@ -50,20 +59,18 @@ def load_family(folder: Path) -> Family:
     Raises `NotFound` when there is none, `Refused` naming file and line for anything a sandbox would stumble over.
     """
     name = folder.name
-    if not _NAME.fullmatch(name):
-        raise Refused(f"{name!r} cannot be a family's name", todo="Use letters, digits and underscores.")
+    _require_name(name)
     if not folder.is_dir():
-        others = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        raise NotFound(f"there is no family {name!r}", where="families", todo=nearest(name, others))
-    files = read_files(folder, label=name)
+        _no_family(name, [folder.parent])
+    files = read_files(folder, label=told(folder))
     by_path = {file.path: file for file in files}
-    label = f"{name}/{name}.py"
+    label = told(folder / f"{name}.py")
     if f"{name}.py" not in by_path:
         raise Refused("is missing", where=label, todo="It must define class TaskFamily.")
     if "build_steps.json" in by_path:
         raise Refused(
             "build steps are not supported yet",
-            where=f"{name}/build_steps.json",
+            where=told(folder / "build_steps.json"),
             todo="Move them into TaskFamily.install.",
         )
     task_names = _checked_source(by_path[f"{name}.py"].data, label)
@@ -72,7 +79,9 @@ def load_family(folder: Path) -> Family:
         name=name,
         folder=folder,
         digest=digest(files),
-        manifest=read_manifest(folder / "manifest.yaml", label=f"{name}/manifest.yaml") if has_manifest else None,
+        manifest=read_manifest(folder / "manifest.yaml", label=told(folder / "manifest.yaml"))
+        if has_manifest
+        else None,
         task_names=task_names,
         files=files,
     )
@@ -86,6 +95,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"Did you mean {near[0]!r}?"
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f"Known: {shown}." if names else "There are none."
+
+
+def _require_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise Refused(f"{name!r} cannot be a family's name", todo="Use letters, digits and underscores.")
+
+
+def _no_family(name: str, places: Sequence[Path]) -> NoReturn:
+    others = {entry.name for place in places if place.is_dir() for entry in place.iterdir()}
+    raise NotFound(f"there is no family {name!r}", where="families", todo=nearest(name, others))
 
 
 def _checked_source(data: bytes, label: str) -> tuple[str, ...] | None:

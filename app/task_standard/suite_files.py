@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -14,9 +14,11 @@ from app.domain.limits import parse_limits
 from app.domain.runs import Outcome, Policy
 from app.domain.sandboxes import AgentProfile, Runtime
 from app.task_standard.family import nearest
+from app.task_standard.places import told
 from app.task_standard.strict_yaml import Node, Scalar, read_yaml
 
 _W = TypeVar("_W", bound=enum.StrEnum)
+_NO_FOLDER = "CRUCIBLE_SUITES names it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ class Suite:
     title: str
     description: str
     tasks: tuple[SuiteTask, ...]
+    file: str  #: for errors
 
     def expectation(self, family: str, task: str, agent: str) -> Expectation | None:
         """What is expected of this task with this agent; None when the suite does not pair them."""
@@ -60,34 +63,38 @@ class Suite:
         return next((each.expect for each in self.tasks if (each.family, each.task, each.agent) == wanted), None)
 
 
-def list_suites(folder: Path) -> list[Suite]:
+def list_suites(folders: Sequence[Path]) -> list[Suite]:
     """Every suite that can be read, by name. One that cannot is left out: `load_suite` says why."""
     found: list[Suite] = []
-    for name in _names(folder):
+    for name in _files(folders):
         try:
-            found.append(load_suite(folder, name))
+            found.append(load_suite(folders, name))
         except CrucibleError:
             continue
     return found
 
 
-def unreadable_suites(folder: Path) -> list[Refused]:
-    """Why each suite that `list_suites` leaves out cannot be read, by name."""
-    why: list[Refused] = []
-    for name in _names(folder):
+def unreadable_suites(folders: Sequence[Path]) -> list[Refused]:
+    """Why each folder, and each suite by name, that `list_suites` leaves out cannot be read."""
+    why = [Refused("is no folder", where=told(folder), todo=_NO_FOLDER) for folder in folders if not folder.is_dir()]
+    for name in _files(folders):
         try:
-            load_suite(folder, name)
+            load_suite(folders, name)
         except Refused as error:
             why.append(error)
     return why
 
 
-def load_suite(folder: Path, name: str) -> Suite:
-    """The suite `folder`/`name`.yaml. Raises `NotFound`, or `Refused` naming file and line."""
-    known = _names(folder)
+def load_suite(folders: Sequence[Path], name: str) -> Suite:
+    """The suite `name`.yaml of the first of `folders` that has it.
+
+    Raises `NotFound`, or `Refused` naming file and line.
+    """
+    known = _files(folders)
     if name not in known:
-        raise NotFound(f"there is no suite {name!r}", where="suites", todo=nearest(name, known))
-    root = read_yaml(folder / f"{name}.yaml", label=f"suites/{name}.yaml")
+        missing = [f"{told(folder)} is no folder. {_NO_FOLDER}" for folder in folders if not folder.is_dir()]
+        raise NotFound(f"there is no suite {name!r}", where="suites", todo=" ".join([nearest(name, known), *missing]))
+    root = read_yaml(known[name], label=told(known[name]))
     values = root.mapping({"title", "description", "tasks"})
     tasks = values["tasks"].sequence() if "tasks" in values else ()
     if not tasks:
@@ -103,11 +110,15 @@ def load_suite(folder: Path, name: str) -> Suite:
         title=values["title"].string() if "title" in values else name,
         description=values["description"].string().strip() if "description" in values else "",
         tasks=tuple(suite_tasks),
+        file=told(known[name]),
     )
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted(file.stem for file in folder.glob("*.yaml") if file.is_file()) if folder.is_dir() else []
+def _files(folders: Sequence[Path]) -> dict[str, Path]:
+    """Each suite's file, by name; of two with the same name the one whose folder comes first."""
+    there = [folder for folder in reversed(folders) if folder.is_dir()]
+    found = {file.stem: file for folder in there for file in folder.glob("*.yaml") if file.is_file()}
+    return dict(sorted(found.items()))
 
 
 def _task(node: Node) -> SuiteTask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from app.domain.limits import BOUNDS, RunLimits, parse_limits
 from app.domain.runs import EvaluationRequest, PlannedRun
 from app.domain.sandboxes import Runtime
 from app.task_standard.agents import Agent, agent_archive, list_agents, load_agent
-from app.task_standard.family import Family, load_family, nearest
+from app.task_standard.family import Family, find_family, nearest
+from app.task_standard.places import told
 from app.task_standard.suite_files import Expectation, Suite, SuiteTask, list_suites, load_suite, unreadable_suites
 
 __all__ = [
@@ -31,14 +33,15 @@ MAX_EPOCHS = 100
 MAX_RUNS = 1000
 
 
-def plan(folder: Path, request: EvaluationRequest, *, runtime: Runtime = Runtime.AUTO) -> list[PlannedRun]:
+def plan(folders: Sequence[Path], request: EvaluationRequest, *, runtime: Runtime = Runtime.AUTO) -> list[PlannedRun]:
     """The runs `request` means, in the suite's order, epoch by epoch.
 
+    Suites, families and agents are each taken from the first of `folders` that has the name.
     Limits, later over earlier: defaults, the family's manifest, the suite, the request. `runtime`: the server's own,
     where neither request nor suite says.
     Raises `Refused` (or `NotFound`) naming what, where and what to do; then nothing was started.
     """
-    suite = load_suite(folder, request.suite)
+    suite = load_suite(folders, request.suite)
     if not 1 <= request.epochs <= MAX_EPOCHS:
         raise Refused(f"epochs is {request.epochs}", where="request", todo=f"Choose 1 to {MAX_EPOCHS}.")
     chosen = _chosen(suite, request)
@@ -46,9 +49,9 @@ def plan(folder: Path, request: EvaluationRequest, *, runtime: Runtime = Runtime
         raise Refused(
             f"means {len(chosen) * request.epochs} runs", where="request", todo=f"{MAX_RUNS} at once at most."
         )
-    families = {name: load_family(folder / "families" / name) for name in dict.fromkeys(each.family for each in chosen)}
+    families = {name: find_family(folders, name) for name in dict.fromkeys(each.family for each in chosen)}
     for name in dict.fromkeys(each.agent for each in chosen):
-        agent_archive(load_agent(folder, name))  # read whole, so that an unreadable file is found now
+        agent_archive(load_agent(folders, name))  # read whole, so that an unreadable file is found now
     return [
         PlannedRun(
             suite=suite.name,
@@ -73,7 +76,7 @@ def _chosen(suite: Suite, request: EvaluationRequest) -> list[SuiteTask]:
     for wanted in request.tasks:
         if wanted not in ids:
             hint = nearest(wanted, set(ids))
-            raise NotFound(f"there is no task {wanted!r}", where=f"suites/{suite.name}.yaml", todo=hint)
+            raise NotFound(f"there is no task {wanted!r}", where=suite.file, todo=hint)
     chosen: dict[tuple[str, str], SuiteTask] = {}
     for each in suite.tasks:
         if request.tasks and each.id not in request.tasks:
@@ -92,7 +95,7 @@ def _limits(family: Family, task: SuiteTask, request: EvaluationRequest) -> RunL
     manifest = family.manifest_of(task.task)
     base = RunLimits()
     if manifest is not None:
-        where = f"{family.name}/manifest.yaml:{manifest.line}"
+        where = f"{told(family.folder / 'manifest.yaml')}:{manifest.line}"
         if manifest.gpus:
             raise Refused("the task needs a GPU, and sandboxes have none", where=where, todo="Leave this task out.")
         wishes: dict[str, object] = {}

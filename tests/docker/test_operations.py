@@ -154,11 +154,11 @@ def agent(tmp_path: Path) -> Agent:
     folder = tmp_path / "agents" / "hostile"
     folder.mkdir(parents=True)
     (folder / "main.py").write_text(AGENT)
-    return load_agent(tmp_path, "hostile")
+    return load_agent([tmp_path], "hostile")
 
 
 async def test_a_task_is_played_from_its_files_to_its_score(theatre: Theatre) -> None:
-    family, solver = load_family(SUITES / "families" / "word_puzzle"), load_agent(SUITES, "puzzle_solver")
+    family, solver = load_family(SUITES / "families" / "word_puzzle"), load_agent([SUITES], "puzzle_solver")
     image = await theatre.build(family)
     ready, setup = await theatre.set_up(family, image, "1", solver)
     assert "Eight letters" in setup.instructions
@@ -173,7 +173,7 @@ async def test_a_task_is_played_from_its_files_to_its_score(theatre: Theatre) ->
 
 
 async def test_a_shell_agent_whose_essay_a_person_must_score(theatre: Theatre) -> None:
-    family, essayist = load_family(SUITES / "families" / "counting"), load_agent(SUITES, "essayist")
+    family, essayist = load_family(SUITES / "families" / "counting"), load_agent([SUITES], "essayist")
     ready, _ = await theatre.set_up(family, await theatre.build(family), "essay", essayist)
     acted, collected = await theatre.act(ready, essayist)
     assert acted.code == 0, acted.out

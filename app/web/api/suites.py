@@ -12,7 +12,7 @@ from app.web.state import WebRequest
 
 
 async def suites(request: WebRequest, _visitor: Visitor) -> Response:
-    known = await asyncio.to_thread(task_suites.list_suites, request.state["settings"].suites)
+    known = await asyncio.to_thread(task_suites.list_suites, request.state["settings"].suite_folders)
     return JSONResponse({"suites": [_suite(suite) for suite in known]})
 
 
@@ -40,5 +40,5 @@ def _expectation(expect: task_suites.Expectation) -> dict[str, object]:
 
 
 async def agents(request: WebRequest, _visitor: Visitor) -> Response:
-    known = await asyncio.to_thread(task_suites.list_agents, request.state["settings"].suites)
+    known = await asyncio.to_thread(task_suites.list_agents, request.state["settings"].suite_folders)
     return JSONResponse({"agents": [{"name": agent.name, "title": agent.title} for agent in known]})

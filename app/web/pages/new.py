@@ -54,12 +54,12 @@ async def submit(request: WebRequest, visitor: Visitor) -> Response:
 async def _page(
     request: WebRequest, visitor: Visitor, written: NewForm, problem: Problem | None, status: int
 ) -> Response:
-    folder = request.state["settings"].suites
-    known = await asyncio.to_thread(suites.list_suites, folder)
+    folders = request.state["settings"].suite_folders
+    known = await asyncio.to_thread(suites.list_suites, folders)
     if problem is None:  # A suite that cannot be read is not silently left out.
-        unreadable = await asyncio.to_thread(suites.unreadable_suites, folder)
+        unreadable = await asyncio.to_thread(suites.unreadable_suites, folders)
         problem = problem_of(unreadable[0]) if unreadable else None
-    agents = await asyncio.to_thread(suites.list_agents, folder)
+    agents = await asyncio.to_thread(suites.list_agents, folders)
     if not written.suite and known:
         names = [suite.name for suite in known]
         written = dataclasses.replace(written, suite="demo" if "demo" in names else names[0])

@@ -26,7 +26,7 @@ def test_every_rule_stands_in_the_table_with_its_severity() -> None:
 
 def test_every_suite_that_ships_stands_in_the_table() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \| .* \|$", SUITES, re.MULTILINE)
-    assert sorted(rows) == [suite.name for suite in suites.list_suites(ROOT / "suites")]
+    assert sorted(rows) == [suite.name for suite in suites.list_suites([ROOT / "suites"])]
 
 
 def test_the_first_family_suite_and_agent_of_the_documents_work(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_the_first_family_suite_and_agent_of_the_documents_work(tmp_path: Path) 
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    (planned,) = suites.plan(tmp_path, EvaluationRequest(suite="mine"))
+    (planned,) = suites.plan([tmp_path], EvaluationRequest(suite="mine"))
     assert (planned.task, planned.agent, planned.limits.wall_seconds) == ("hello", "greeter", 120)
 
 

@@ -53,10 +53,13 @@ async def test_a_drill_is_started_by_a_press_and_passed_by_a_person(site: Site, 
     assert "95 % within" in page
 
 
-async def test_without_the_suite_a_drill_is_refused_by_name(site: Site) -> None:
+async def test_the_drill_that_ships_is_there_beside_a_folder_without_one(site: Site) -> None:
     answer = await site.post("/drill")
-    assert answer.status_code == 404
-    assert "drill" in answer.text
+    assert (answer.status_code, answer.headers["location"]) == (303, "/runs/1?said=drill")
+    run = await at_work(site, 1)
+    assert (run.suite, run.family, run.agent) == ("drill", "endurance", "standby")
+    await site.post("/runs/1/stop")
+    await over(site, 1)
 
 
 async def test_a_stop_without_a_reason_waits_on_the_alerts_page_until_somebody_says_why(site: Site) -> None:

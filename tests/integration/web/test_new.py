@@ -81,5 +81,5 @@ async def test_a_form_can_be_filled_by_its_address(site: Site) -> None:
 async def test_a_suite_that_cannot_be_read_is_told_on_the_form_with_its_line(site: Site, settings: Settings) -> None:
     (settings.suites / "mine.yaml").write_text("title: Mine\ntasks:\n  - {task: x/y, agent: z, polcy: stop}\n")
     page = (await site.browser.get("/new")).text
-    assert "suites/mine.yaml:3" in page
+    assert f"{settings.suites}/mine.yaml:3" in page
     assert "polcy" in page

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import Refused
-from app.settings import Settings, from_environment
+from app.settings import SHIPPED_SUITES, Settings, from_environment
 
 
 def test_without_variables_the_defaults_hold_and_foreign_variables_are_ignored() -> None:
@@ -23,6 +23,11 @@ def test_each_kind_of_value_is_read() -> None:
         True,
         5.5,
     )
+
+
+def test_what_ships_is_looked_for_after_the_own_folder_and_once() -> None:
+    assert from_environment({"CRUCIBLE_SUITES": "/mine"}).suite_folders == (Path("/mine"), SHIPPED_SUITES)
+    assert Settings().suite_folders == (SHIPPED_SUITES,)
 
 
 def test_a_mistyped_setting_comes_with_the_one_that_was_meant() -> None:
