@@ -22,6 +22,7 @@ class Client:
     """Raises `Refused` with the server's own words, `Unavailable` when it does not answer."""
 
     def __init__(self, address: Address) -> None:
+        self.address = address
         self.url = address.url
         self._http = httpx.AsyncClient(
             base_url=f"{address.url}/api/v1",

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import shlex
 import sys
 from collections.abc import AsyncIterator
 
@@ -13,15 +14,16 @@ import click
 import uvloop
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
+from app.cli.after_shutdown import what_became
 from app.cli.client import Client, Json
 from app.cli.local_server import find_server, local_server
 from app.cli.logs import write_line
-from app.cli.runs import plain, position, runs_table, score_text, took
-from app.domain.errors import Unavailable
+from app.cli.results import Result, least_width, results_table
+from app.cli.runs import live_table, plain, position, score_text, took
+from app.domain.errors import Refused, Unavailable
 from app.domain.sandboxes import Runtime
-from app.settings import Settings
+from app.settings import SHIPPED_SUITES, Settings
 from sandbox_runner.fake_driver import FakeDriver
 
 #: Seconds between looks at the runs; the lines of --watch come by the live stream.
@@ -89,9 +91,14 @@ def _limits(written: tuple[str, ...]) -> dict[str, str]:
 
 
 async def _evaluate(settings: Settings, body: Json, *, watch: bool, fake: bool) -> int:
-    async with _server(settings, fake=fake) as client:
+    async with _server(settings, fake=fake) as (client, beside):
         expectations = await _expectations(client, body["suite"])
-        submitted = await client.post("/evaluations", body)
+        try:
+            submitted = await client.post("/evaluations", body)
+        except Refused as error:
+            if beside and error.where == "suites":
+                _refuse_a_suite_of_another_folder(settings, client, body["suite"])
+            raise
         number = submitted["evaluation"]["id"]
         count = len(submitted["runs"])
         runs = "1 run" if count == 1 else f"{count} runs"
@@ -100,6 +107,8 @@ async def _evaluate(settings: Settings, body: Json, *, watch: bool, fake: bool) 
             await _tell_hold(client)
             found = await (_watched(client, submitted["runs"], number) if watch else _followed(client, number))
         except Unavailable as error:
+            if beside and (became := await what_became(settings, client.address, number)) is not None:
+                raise Unavailable(f"the server was shut down while evaluation {number} ran. {became}") from None
             raise Unavailable(f"{error}. What became of evaluation {number} is in its record.") from None
         except asyncio.CancelledError:
             click.echo("Interrupted: stopping the runs of this evaluation.", err=True)
@@ -109,13 +118,13 @@ async def _evaluate(settings: Settings, body: Json, *, watch: bool, fake: bool) 
 
 
 @contextlib.asynccontextmanager
-async def _server(settings: Settings, *, fake: bool) -> AsyncIterator[Client]:
-    """The running server, or one in this process on a free port."""
+async def _server(settings: Settings, *, fake: bool) -> AsyncIterator[tuple[Client, bool]]:
+    """The running server and True, or one in this process on a free port and False."""
     found = find_server(settings)
     if found is not None:
         async with Client(found) as client:
             if await client.answers():
-                yield client
+                yield client, True
                 return
     click.echo("No server is running: everything runs in this process.", err=True)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -123,7 +132,19 @@ async def _server(settings: Settings, *, fake: bool) -> AsyncIterator[Client]:
     here = dataclasses.replace(settings, host="127.0.0.1", port=0)
     async with local_server(here, driver) as local, Client(local.address) as client:
         await _require_engine(client)
-        yield client
+        yield client, False
+
+
+def _refuse_a_suite_of_another_folder(settings: Settings, client: Client, suite: str) -> None:
+    """Raises `Refused` when this command's own setting names a folder that has `suite`: the server has another."""
+    folder = settings.suites.absolute()
+    if folder != SHIPPED_SUITES and (folder / f"{suite}.yaml").is_file():
+        raise Refused(
+            f"the server at {client.url} knows no suite {suite!r}",
+            where="suites",
+            todo=f"It is in {folder}, but the server's own folder counts: end the server and start it again with "
+            f"CRUCIBLE_SUITES={shlex.quote(str(folder))}.",
+        )
 
 
 async def _require_engine(client: Client) -> None:
@@ -164,7 +185,7 @@ async def _followed(client: Client, evaluation: int) -> list[Json]:
         told: set[int] = set()
         while True:
             found = await _runs(client, evaluation)
-            live.update(runs_table([run for run in found if run["state"] != "ended"], width=console.width))
+            live.update(live_table([run for run in found if run["state"] != "ended"], width=console.width))
             for run in found:
                 if run["state"] == "ended" and run["id"] not in told:
                     told.add(run["id"])
@@ -204,26 +225,27 @@ async def _stop(client: Client, evaluation: int) -> None:
 async def _report(client: Client, found: list[Json], expectations: dict[tuple[str, str], Json]) -> int:
     """The table of results, and the exit code."""
     alerts = (await client.get("/alerts", limit=1000))["alerts"]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "task", "agent", "outcome", "score", "alerts", "took", "verdict"):
-        table.add_column(column, justify="right" if column in {"run", "score", "took"} else "left")
+    results = []
     wrong = 0
     for run in found:
         categories = {alert["category"] for alert in alerts if alert["run"] == run["id"]}
         expected = expectations.get((run["task"], run["agent"]))
         differences = _differences(run, categories, expected)
         wrong += bool(differences)
-        table.add_row(
-            str(run["id"]),
-            plain(run["task"]),
-            plain(run["agent"]),
-            position(run),
-            score_text(run["score"]),
-            ", ".join(sorted(categories)) or "-",
-            took(run),
-            plain("; ".join(differences) or ("as expected" if expected else "ended")),
+        results.append(
+            Result(
+                run=plain(run["id"]),
+                task=plain(run["task"]),
+                agent=plain(run["agent"]),
+                outcome=plain(position(run)),
+                score=plain(score_text(run["score"])),
+                took=plain(took(run)),
+                alerts=plain(", ".join(sorted(categories)) or "-"),
+                verdict=plain("; ".join(differences) or ("as expected" if expected else "ended")),
+            )
         )
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    width = max(Console().width if sys.stdout.isatty() else 200, least_width(results))
+    Console(width=width).print(results_table(results, width=width))
     return NOT_AS_EXPECTED if wrong else AS_EXPECTED
 
 

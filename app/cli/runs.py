@@ -17,6 +17,11 @@ from app.domain.scores import ScoreStatus
 from app.settings import Settings
 from app.web.text import visible
 
+COLUMNS = ("run", "task", "agent", "state", "took", "lines", "score", "detail")
+NUMBERS = frozenset({"run", "took", "lines", "score"})
+#: Number, names and state of a run: what a table of runs is for.
+LEAST_COLUMNS = 4
+
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Those that have ended as well.")
@@ -46,16 +51,33 @@ def runs(settings: Settings, everything: bool, limit: int) -> None:
     ).print(table)
 
 
+def live_table(found: list[Json], *, width: int) -> Table:
+    """Runs under way for the terminal. A column that a narrow one has no whole room for is left out, never a name."""
+    columns = ["run", "task", "agent", "state", "took", "lines"]
+    rows = [dict(zip(COLUMNS, _cells(run), strict=True)) for run in found]
+    while len(columns) > LEAST_COLUMNS and _width(rows, columns) > width:
+        columns.pop()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[column] for column in columns))
+    return table
+
+
+def _width(rows: list[dict[str, Text]], columns: list[str]) -> int:
+    longest = (max([len(column), *(row[column].cell_len for row in rows)]) for column in columns)
+    return sum(longest) + 2 * (len(columns) - 1)
+
+
 def runs_table(found: list[Json], *, width: int = 200) -> Table:
     """Runs as a table for the terminal; nothing in it can act on the terminal. In a narrow one the detail is cut."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     rows = [_cells(run) for run in found]
-    columns = ("run", "task", "agent", "state", "took", "lines", "score", "detail")
-    widths = [max([len(column), *(row[at].cell_len for row in rows)]) for at, column in enumerate(columns)]
-    room = width - sum(widths[:-1]) - 2 * len(columns)
-    for column in columns:
-        right = column in {"run", "took", "lines", "score"}
-        table.add_column(column, justify="right" if right else "left", no_wrap=True)
+    widths = [max([len(column), *(row[at].cell_len for row in rows)]) for at, column in enumerate(COLUMNS)]
+    room = width - sum(widths[:-1]) - 2 * len(COLUMNS)
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in NUMBERS else "left", no_wrap=True)
     for row in rows:
         row[-1].truncate(max(room, 6), overflow="ellipsis")
         table.add_row(*row)

@@ -82,6 +82,46 @@ def test_an_unknown_suite_is_refused_with_a_suggestion_and_nothing_is_recorded(s
     assert "There are no runs yet" in crucible("runs", "--all", CRUCIBLE_DATA=server).stdout
 
 
+def test_a_suite_that_only_the_command_knows_is_refused_with_the_way_to_tell_the_server(
+    server: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.yaml").write_text(SUITE)
+    asked = crucible("evaluate", "--suite", "mine", CRUCIBLE_DATA=server, CRUCIBLE_SUITES=str(own))
+
+    assert asked.returncode == 2
+    assert "the server's own folder counts" in asked.stderr
+    assert f"start it again with CRUCIBLE_SUITES={own}" in asked.stderr
+
+
+def test_a_first_start_with_an_own_folder_queues_the_demo_and_says_what_cannot_be_read(
+    data: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.yaml").write_text(SUITE)
+    (own / "torn.yaml").write_text("tasks: [\n")
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0", "--suite", "demo"],
+        env=environment({"CRUCIBLE_DATA": data, "CRUCIBLE_SUITES": str(own)}),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Ctrl-C ends" in line:
+            break
+    process.terminate()
+    process.communicate(timeout=30)
+    assert "Queued the suite demo" in said
+    assert f"Left out: {own}/torn.yaml:2: " in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -207,6 +247,32 @@ def test_an_evaluation_whose_server_is_killed_says_so_and_starts_no_other(server
     assert "evaluation 1 is in its record" in said
     assert "Traceback" not in said
     assert "No server is running" not in said
+
+
+@pytest.mark.parametrize("watch", [(), ("--watch",)])
+def test_an_evaluation_whose_server_is_shut_down_says_so_and_what_became_of_its_runs(
+    server: str, watch: tuple[str, ...]
+) -> None:
+    pid = json.loads((Path(server) / "server.json").read_text())["pid"]
+    asked = subprocess.Popen(
+        [str(Path(sys.executable).parent / "crucible"), "evaluate", "--suite", "demo", "--epochs", "50", *watch],
+        env=environment({"CRUCIBLE_DATA": server}),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert asked.stdout is not None
+    assert asked.stdout.readline().startswith("Evaluation 1:")
+    os.kill(pid, signal.SIGINT)
+    _, said = asked.communicate(timeout=60)
+
+    assert asked.returncode == 2
+    assert "the server was shut down while evaluation 1 ran. Of its 450 runs " in said
+    assert "Waiting for the next server: " in said
+    assert "does not answer" not in said
+    assert "kill-all" not in said
+    assert "Traceback" not in said
 
 
 def test_an_evaluation_that_waits_for_a_held_queue_says_so(server: str) -> None:
