@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections import Counter
+from pathlib import Path
 
 from app.cli.local_server import FILE, Address, find_server
 from app.domain.errors import CrucibleError
@@ -52,13 +52,13 @@ async def _was_shut_down(settings: Settings, address: Address) -> bool:
 
 
 def _lives(settings: Settings) -> bool:
+    """Whether the server's process is there; one that was killed and that its parent has not asked for is not."""
     try:
-        os.kill(int(json.loads((settings.data / FILE).read_text())["pid"]), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError, KeyError):
+        pid = int(json.loads((settings.data / FILE).read_text())["pid"])
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, ValueError, KeyError, IndexError):
         return False
-    return True
+    return state not in {"Z", "X"}
 
 
 def _told(found: list[Run]) -> str:

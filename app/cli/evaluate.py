@@ -209,9 +209,15 @@ async def _watched(client: Client, submitted: list[Json], evaluation: int) -> li
             elif data and name == "alert":
                 click.echo(f"{run:>4} ! {data}")
 
-    async with asyncio.TaskGroup() as group:
-        for run in submitted:
-            group.create_task(watch(run["id"]), name=f"watch {run['id']}")
+    try:
+        async with asyncio.TaskGroup() as group:
+            for run in submitted:
+                group.create_task(watch(run["id"]), name=f"watch {run['id']}")
+    except ExceptionGroup as several:
+        silent, others = several.split(Unavailable)
+        if silent is None or others is not None:
+            raise
+        raise silent.exceptions[0] from None  # One server is silent, however many watched it.
     # The streams end with the runs; only what a dropped stream left is still to be waited for.
     return await _followed(client, evaluation)
 
