@@ -22,6 +22,7 @@ from sandbox_runner.docker_disk import disk_of, room_of
 from sandbox_runner.docker_freeze import Freezer
 from sandbox_runner.docker_stats import usage_of
 from sandbox_runner.docker_stop import StopLane
+from sandbox_runner.docker_times import unix_seconds
 from sandbox_runner.docker_versions import runsc_version, versions_of
 from sandbox_runner.driver import (
     CLOSED,
@@ -156,7 +157,8 @@ class DockerDriver(Driver):
             if state.get("Status") in ("exited", "dead"):
                 code = int(state.get("ExitCode") or 0)
                 fell = crashed(told["HostConfig"].get("Runtime"), code)
-                return Exit(code=code, out_of_memory=bool(state.get("OOMKilled")), sandbox_crashed=fell)
+                killed_for_memory, at = bool(state.get("OOMKilled")), unix_seconds(state.get("FinishedAt"))
+                return Exit(code=code, out_of_memory=killed_for_memory, sandbox_crashed=fell, at=at)
             await asyncio.sleep(pause)
             pause = min(2 * pause, ASK_AGAIN)
 

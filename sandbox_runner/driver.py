@@ -104,6 +104,7 @@ class Exit:
     code: int
     out_of_memory: bool  #: the kernel killed something in the sandbox for memory; not always the cause of the end
     sandbox_crashed: bool = False  #: the runtime's own kernel fell over; what ran in it did not end by itself
+    at: float | None = None  #: unix seconds when it ended; None where the engine does not tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,8 @@ class FakeSandbox:
             self.die(KILLED)
 
     def die(self, code: int, *, crashed: bool = False) -> None:
-        self.exit = Exit(code=code, out_of_memory=self.knobs.out_of_memory, sandbox_crashed=crashed)
+        killed_for_memory = self.knobs.out_of_memory
+        self.exit = Exit(code=code, out_of_memory=killed_for_memory, sandbox_crashed=crashed, at=self._now())
         self._change(State.DEAD)
         for task in self._tasks:
             if task is not asyncio.current_task():

@@ -6,12 +6,13 @@ import asyncio
 import dataclasses
 import gc
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import uvloop
 
-from app.cli.client import Client
+from app.cli.client import Client, Json
 from app.cli.local_server import LocalServer, allow_many_connections, local_server
 from app.cli.stop_signal import stop_all_on_signal
 from app.settings import Settings
@@ -58,7 +59,9 @@ async def _serve(settings: Settings, driver: Driver | None, suite: str | None) -
             await _queue_first(local, suite)
         for why in unreadable_suites(settings.suite_folders):
             click.echo(f"Left out: {why}", err=True)
-        _greet(local, stop_commands(settings))
+        async with Client(local.address) as client:
+            held = (await client.get("/health"))["hold"]
+        _greet(local, stop_commands(settings), held)
         # What was loaded until here stays: looking through all of it for garbage held everything up for 70 ms.
         gc.collect()
         gc.freeze()
@@ -72,7 +75,7 @@ async def _queue_first(local: LocalServer, suite: str) -> None:
             click.echo(f"Queued the suite {suite}: its runs start now.")
 
 
-def _greet(local: LocalServer, commands: StopCommands) -> None:
+def _greet(local: LocalServer, commands: StopCommands, held: Json | None) -> None:
     click.echo(f"\nCrucible is at {local.address.url}")
     if local.link is not None:
         click.echo("Sign in once with this link and choose a password (it works for a day, once):\n")
@@ -81,6 +84,13 @@ def _greet(local: LocalServer, commands: StopCommands) -> None:
     for command in commands.everything:
         click.echo(f"    {command}")
     click.echo()
+    if held is not None:
+        since = datetime.fromtimestamp(held["at"], UTC)
+        click.echo(
+            f"THE QUEUE IS HELD by {held['actor']} since {since:%Y-%m-%d %H:%M:%S} UTC: {held['text']}\n"
+            "Nothing starts until a person lets it go on:\n"
+        )
+        click.echo(f"    {commands.cli} release --reason TEXT\n")
     click.echo("Ctrl-C ends the server and every run.")
 
 

@@ -27,12 +27,16 @@ async def current(db: Database) -> Hold | None:
 
 
 @whole
-async def set_hold(db: Database, *, actor: str, text: str, at: float) -> None:
-    """Keeps an earlier hold as it is. Writes an audit entry either way: each press of STOP ALL is told."""
+async def set_hold(db: Database, *, actor: str, text: str, at: float, note: str = "") -> None:
+    """Keeps an earlier hold as it is. Writes an audit entry either way: each press of STOP ALL is told.
+
+    `at` is the press, unix seconds; `note` is for the audit alone.
+    """
     async with db.writing() as connection:
         if await _current(connection) is None:
             await connection.execute(insert(tables.hold).values(id=1, actor=actor, text=text, at=at))
-        await audit.record(connection, at=at, actor=actor, action="hold.set", subject="queue", detail=text)
+        told = f"{text} ({note})" if note else text
+        await audit.record(connection, at=at, actor=actor, action="hold.set", subject="queue", detail=told)
 
 
 @whole

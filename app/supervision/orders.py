@@ -51,7 +51,8 @@ class Orders:
 
     def taken(self, ordered: Ordered) -> None:
         """The warden took an order."""
-        log.warning("the warden was told to %s %s %d by %s", ordered.do, ordered.what, ordered.number, ordered.path)
+        what = _named(ordered)
+        log.warning("the warden was told to %s %s, by %s (%s)", ordered.do, what, ordered.actor, ordered.path)
         self._group.create_task(self._obey(ordered), name=f"ordered by {ordered.path}")
 
     async def _obey(self, ordered: Ordered) -> None:
@@ -92,3 +93,10 @@ class Orders:
                 except CrucibleError as error:  # Whatever lived is being killed; the queue is held.
                     log.error("the file STOP: %s", error)
             await asyncio.sleep(LOOK)
+
+
+def _named(ordered: Ordered) -> str:
+    """What it is about, in words."""
+    if ordered.what == "silence":
+        return "all that lives"
+    return "all" if ordered.what == "all" else f"{ordered.what} {ordered.number}"

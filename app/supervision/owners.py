@@ -8,11 +8,12 @@ import time
 from dataclasses import replace
 
 from app.domain.errors import CrucibleError
-from app.domain.events import OutputLost, RunBegunAnew
+from app.domain.events import Noted, OutputLost, RunBegunAnew
 from app.domain.runs import Outcome, RunState
 from app.store import events, runs
 from app.supervision.alerting import Alerting
 from app.supervision.attempt import Attempt, setup_images_of
+from app.supervision.earlier_end import EarlierEnd
 from app.supervision.images import TaskImages
 from app.supervision.live_run import Ending, LiveRun
 from app.supervision.queue import Queue
@@ -86,7 +87,8 @@ class Owners:
             await self._clean(live)
             if adopt is not None:
                 await self._reconciler.prove_earlier_stops(live.id)
-            await self._record_end(live, ending)
+            earlier = None if adopt is None or adopt.agent is not None or adopt.anew else adopt.earlier
+            await self._record_end(live, ending, earlier)
         finally:
             live.ended.set()
             self._shop.lives.pop(live.id, None)
@@ -163,18 +165,21 @@ class Owners:
             except SandboxError as error:
                 log.warning("run %d: its image %s could not be removed: %s", live.id, image, error)
 
-    async def _record_end(self, live: LiveRun, ending: Ending) -> None:
+    async def _record_end(self, live: LiveRun, ending: Ending, earlier: EarlierEnd | None) -> None:
+        """With the time it had ended at before this server looked, or now."""
+        if earlier is not None and not earlier.known:
+            unknown = Noted(text="when it ended nobody saw: its end is when it was last seen alive")
+            await until_recorded(lambda: events.append(self._shop.db, live.id, unknown, at=time.time()))
         if live.lost_bytes:
             lost = OutputLost(bytes=live.lost_bytes, why=ending.detail)
             await until_recorded(lambda: events.append(self._shop.db, live.id, lost, at=time.time()))
-        await until_recorded(lambda: self._to_ended(live.id, ending))
+        at = time.time() if earlier is None else earlier.at
+        await until_recorded(lambda: self._to_ended(live.id, ending, at))
 
-    async def _to_ended(self, run: int, ending: Ending) -> None:
+    async def _to_ended(self, run: int, ending: Ending, at: float) -> None:
         db = self._shop.db
         while (state := (await runs.get(db, run)).state) is not RunState.ENDED:
             if state is RunState.FROZEN:
-                await runs.transition(db, run, state, RunState.STOPPING, at=time.time())
+                await runs.transition(db, run, state, RunState.STOPPING, at=at)
                 continue
-            await runs.transition(
-                db, run, state, RunState.ENDED, at=time.time(), outcome=ending.outcome, detail=ending.detail
-            )
+            await runs.transition(db, run, state, RunState.ENDED, at=at, outcome=ending.outcome, detail=ending.detail)

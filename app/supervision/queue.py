@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from app.domain.errors import Conflict
 from app.domain.stops import StopReason, StopSource
@@ -51,15 +52,28 @@ class Queue:
 
     async def remember(self) -> StopReason | None:
         """The hold of an earlier server, or the one that the file STOP asks for: who wants nothing to run, and why."""
-        if (latch := self._latch.read()) is not None:
-            await hold.set_hold(self._db, actor=latch.actor, text=latch.text, at=time.time())
         recorded = await hold.current(self._db)
+        if (latch := self._latch.read()) is not None and (recorded is None or not _same(recorded, latch)):
+            recorded = await self._pressed_meanwhile(latch)
         if recorded is None:
             return None
+        log.warning(
+            "the queue is held by %s: %s; nothing starts before `crucible release --reason TEXT`",
+            recorded.actor,
+            recorded.text,
+        )
         self._hold.set()
         if latch is None:
             return StopReason(source=StopSource.OPERATOR, actor=recorded.actor, text=recorded.text)
         return _reason_of(latch)
+
+    async def _pressed_meanwhile(self, latch: Latch) -> hold.Hold | None:
+        """While no server could record it: with the time of the press, and when that became known."""
+        now = time.time()
+        pressed = min(latch.at, now) if latch.at > 0 else now
+        note = f"recorded when the server started, {datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        await hold.set_hold(self._db, actor=latch.actor, text=latch.text, at=pressed, note=note)
+        return await hold.current(self._db)
 
     @property
     def held(self) -> bool:
@@ -139,6 +153,11 @@ class Queue:
         if self._presses:
             return self._presses[-1]
         return None if (latch := self._latch.read()) is None else (_reason_of(latch), time.time())
+
+
+def _same(recorded: hold.Hold, latch: Latch) -> bool:
+    """Whether this press was recorded by the server that took it: a restart is not another one."""
+    return (recorded.actor, recorded.text) == (latch.actor, latch.text)
 
 
 def _reason_of(latch: Latch) -> StopReason:

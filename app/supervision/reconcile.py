@@ -16,12 +16,21 @@ from app.domain.stops import Receipt
 from app.store import events, output, runs, stops
 from app.supervision.attempt import Attempt, prefix_of_images, run_of_image, setup_image_of
 from app.supervision.data_folder import started_anew
+from app.supervision.earlier_end import EarlierEnd, earlier_end, proven_ends
 from app.supervision.live_run import Ending, LiveRun, stopped
 from app.supervision.stop import StopLane, until_recorded
 from app.supervision.warden_told import carried_out
 from app.supervision.workshop import Workshop
 from sandbox_runner import warden_journal
-from sandbox_runner.driver import EngineUnreachable, NotAttested, Sandbox, SandboxError, SandboxGone
+from sandbox_runner.driver import (
+    ASKED,
+    STRUCK,
+    EngineUnreachable,
+    NotAttested,
+    Sandbox,
+    SandboxError,
+    SandboxGone,
+)
 from sandbox_runner.spec import Role
 from sandbox_runner.warden_journal import Entry
 
@@ -38,13 +47,15 @@ class Found:
     """A run that was live when the last server ended.
 
     With `agent` its agent still works. With `anew` (why) it can be begun again, since nothing of its agent had run.
-    Else it is over; `over` is also the end of what cannot be begun after all.
+    Else it is over; `over` is also the end of what cannot be begun after all. `earlier`: when it had ended by itself or
+    by others; None: this server ends it now.
     """
 
     live: LiveRun
     agent: Sandbox | None = None
     anew: str = ""
     over: Ending | None = None
+    earlier: EarlierEnd | None = None
 
     def go_on(self, attempt: Attempt) -> Coroutine[None, None, Ending]:
         if self.agent is not None:
@@ -110,13 +121,14 @@ class Reconciler:
             )
         )
         if request.dead_ms is not None and not live.sandboxes:
-            await until_recorded(
+            dead_ms = request.dead_ms
+            receipt = await until_recorded(
                 lambda: stops.verified(
                     self._shop.db,
                     receipt.id,
                     acted_ms=request.acted_ms,
-                    dead_ms=request.dead_ms or 0.0,
-                    at=time.time(),
+                    dead_ms=dead_ms,
+                    at=request.received_at + dead_ms / 1000,
                     steps=request.steps,
                 )
             )
@@ -135,6 +147,36 @@ class Reconciler:
         await stops.verified(self._shop.db, receipt.id, acted_ms=receipt.acted_ms, dead_ms=dead_ms, at=now)
 
     async def _found(self, run: Run, sandboxes: list[Sandbox]) -> Found:
+        found = await self._as_found(run, sandboxes)
+        return found if found.agent is not None else replace(found, earlier=await self._earlier_end(found.live))
+
+    async def _earlier_end(self, live: LiveRun) -> EarlierEnd | None:
+        until, stop = time.time(), live.stop
+        if stop is None:
+            proven = proven_ends(await stops.of_run(self._shop.db, live.id))
+        elif any(step.name in {STRUCK, ASKED} for step in stop.steps):
+            return None
+        else:  # Its own marks are of now; a warden may have ended the run before it was pressed here.
+            until, proven = stop.received_at, self._wardens_end(live.run)
+        # An engine that comes up with its machine calls that the end of what it finds.
+        left = [] if self._started_anew else list(live.sandboxes.values())
+        return await earlier_end(
+            self._shop.db,
+            self._shop.driver,
+            live.run,
+            left,
+            proven=proven,
+            told=await events.read(self._shop.db, live.id, limit=100_000),
+            until=until,
+        )
+
+    def _wardens_end(self, run: Run) -> list[float]:
+        """When a warden had ended it, as its journal tells."""
+        entry = self._ended_meanwhile(run)
+        dead_ms = None if entry is None else carried_out(run.id, entry).dead_ms
+        return [] if entry is None or dead_ms is None else [entry.received_at + dead_ms / 1000]
+
+    async def _as_found(self, run: Run, sandboxes: list[Sandbox]) -> Found:
         live = self._shop.ownerless.setdefault(run.id, LiveRun(run=run))
         live.run, live.known = run, True
         live.sandboxes.update({sandbox.id: sandbox for sandbox in sandboxes})

@@ -61,12 +61,28 @@ export function bytes(size) {
 /** 12345 -> "12 345": the server's filter `number`. */
 export const number = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 
+const dead = new Map(); // "42" or "all" -> when a warden proved it dead, until the server has it in its record
+
+/** The warden has proven that nothing of it is left, at `at`: its clocks stand still. null: the server tells again. */
+export function provenDead(what, at) {
+  if (at === null) dead.delete(what);
+  else dead.set(what, at);
+  tick();
+}
+
+/** Where the clocks of a run stand: `now`, while it is not proven dead. */
+function until(element, now) {
+  const run = dead.size ? element.closest("[data-run]")?.dataset.run : undefined;
+  return run === undefined ? now : Math.min(now, dead.get(run) ?? dead.get("all") ?? now);
+}
+
 /** Moves every running clock on the page. */
 function tick() {
   const now = serverNow();
   for (const element of document.querySelectorAll("[data-start]")) {
-    const elapsed = Math.max(Number(element.dataset.elapsed), now - Number(element.dataset.start));
+    const elapsed = Math.max(Number(element.dataset.elapsed), until(element, now) - Number(element.dataset.start));
     setText(element.querySelector("[data-clock]"), duration(elapsed));
+    if (until(element, now) < now) setText(element.closest("[data-run]").querySelector(".mark > span"), "Dead, not recorded yet");
     const level = element.parentElement.querySelector("[data-level]");
     if (!level) continue;
     const grown = Number(level.dataset.level) + (elapsed - Number(element.dataset.elapsed)) / Number(element.dataset.wall);
@@ -77,7 +93,7 @@ function tick() {
     setText(element, duration(Number(element.dataset.due) - now));
   }
   for (const element of document.querySelectorAll("[data-since]")) {
-    const since = now - Number(element.dataset.since);
+    const since = until(element, now) - Number(element.dataset.since);
     setText(element, duration(since));
     const quiet = element.parentElement.dataset.quiet; // seconds of which nothing is said
     if (quiet) element.parentElement.hidden = since < Number(quiet);
@@ -86,6 +102,13 @@ function tick() {
 }
 
 const STALE = 10; // s after which a proof no longer counts
+let silent = null; // while the server gives a STOP no answer: when the warden did last, 0 for never
+
+/** @param {number | null} at when the warden last answered in the server's place, 0 for never; null: the server answers */
+export function serverSilent(at) {
+  silent = at === null ? null : Math.max(at, silent ?? 0);
+  tick();
+}
 
 /** "stop path OK 2 s ago, 14 ms": a button whose way is not proven must not look like a working one. */
 function tickStopPath(now) {
@@ -93,13 +116,13 @@ function tickStopPath(now) {
   if (!badge) return;
   const at = Number(badge.dataset.proven);
   const age = Math.max(0, now - at);
-  const unproven = !at || age > STALE;
+  const unproven = silent === null ? !at || age > STALE : now - silent > STALE;
   badge.classList.toggle("is-unproven", unproven);
   document.getElementById("stop-all")?.classList.toggle("is-unproven", unproven);
   document.body.classList.toggle("is-unproven", unproven);
   const last = at ? `, last OK ${duration(age)} ago` : "";
-  const text = unproven ? `STOP (unproven)${last}` : `stop path OK ${Math.round(age)} s ago, ${badge.dataset.ms}`;
-  setText(badge.querySelector("[data-keep]"), text);
+  const proven = silent === null ? `stop path OK ${Math.round(age)} s ago, ${badge.dataset.ms}` : "server silent, the warden stops";
+  setText(badge.querySelector("[data-keep]"), unproven ? `STOP (unproven)${silent === null ? last : ", server silent"}` : proven);
 }
 
 function setText(element, text) {

@@ -1,7 +1,7 @@
 // STOP. The page shows the press at once, the server's word when it comes, and says loudly when it does not come.
 // Without this module the same buttons are plain forms.
 import { banner, say, textBanner } from "./chrome.js";
-import { serverNow } from "./clock.js";
+import { clock, provenDead, serverNow, serverSilent } from "./clock.js";
 
 const ANSWER_WITHIN = 3_000; // ms
 const HOLD = 800; // ms
@@ -27,10 +27,16 @@ async function pressStop(what, url, body, form, button) {
   pressed.set(what, true);
   reapply(document);
   document.getElementById("stop-all")?.removeAttribute("open");
-  const name = what === "all" ? "STOP ALL" : `Stop of ${/^\d/.test(what) ? "run " : ""}${what.replace("-", " ")}`;
+  const whose = what === "all" ? "any run" : `${/^\d/.test(what) ? "run " : ""}${what.replace("-", " ")}`;
+  const name = what === "all" ? "STOP ALL" : `Stop of ${whose}`;
   const from = serverNow();
+  let proof = null; // the warden's: when, and how many sandboxes it ended
   for (let attempt = 1; pressed.has(what); attempt += 1) {
     const result = await post(url, body);
+    if (result.ok || result.signedOut || result.refused) {
+      serverSilent(null);
+      provenDead(what, null);
+    }
     if (result.ok) {
       pressed.delete(what);
       banner(`stop-${what}`, null);
@@ -45,9 +51,18 @@ async function pressStop(what, url, body, form, button) {
       return;
     }
     const silence = () => `${name}: no answer for ${Math.round(serverNow() - from)} s (attempt ${attempt}).`;
-    notConfirmed(what, silence());
-    const told = await askWarden(what);
-    if (told && pressed.has(what)) notConfirmed(what, silence(), told);
+    const show = (told) => notConfirmed(what, { silence: silence(), told, dead: proof && deadSince(whose, proof) });
+    show(proof ? provenBy(whose, proof) : "");
+    const answer = await askWarden(what);
+    serverSilent(answer?.received ? serverNow() : 0);
+    if (answer?.proven) {
+      proof ??= { at: serverNow(), ended: answer.ended }; // Asked again it finds nothing any more.
+      provenDead(what, proof.at);
+    } else if (answer?.received && answer.ended) {
+      proof = null; // something came up again
+      provenDead(what, null);
+    }
+    if (answer && pressed.has(what)) show(proof ? provenBy(whose, proof) : notProven(answer));
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }
@@ -85,10 +100,10 @@ function leaveTo(form, button) {
   form.requestSubmit(button);
 }
 
-/** The second way: the warden's own port, which needs nothing of the server. What it answers, in words; "" for nothing. */
+/** The second way: the warden's own port, which needs nothing of the server. What it answers; null for nothing. */
 async function askWarden(what) {
   const { stopDoor, stopToken } = document.body.dataset;
-  if (!stopDoor) return "";
+  if (!stopDoor) return null;
   const [, kind, number] = /^(?:(evaluation)-)?(\d+)$/.exec(what) ?? [null, "all", 0];
   try {
     const response = await fetch(`${stopDoor}/stop`, {
@@ -99,21 +114,39 @@ async function askWarden(what) {
       credentials: "omit",
       redirect: "error",
     });
-    const { received, proven, ended, error } = await response.json();
-    if (!received) return "The warden, asked by its own port, refused.";
-    const count = `${ended} sandbox${ended === 1 ? "" : "es"}`;
-    if (proven) return `The warden, asked by its own port, ended ${count} and proved that nothing is left.`;
-    return `The warden, asked by its own port, is ending it${ended ? ` (${count} so far)` : ""}${error ? `: ${error}` : "."}`;
+    return await response.json();
   } catch {
-    return ""; // no warden there, or it hangs too
+    return null; // no warden there, or it hangs too
   }
 }
 
-function notConfirmed(what, text, told = "") {
+const sandboxes = (count) => `${count} sandbox${count === 1 ? "" : "es"}`;
+
+function deadSince(whose, { at }) {
+  const what = whose === "any run" ? "All runs are" : `${whose[0].toUpperCase()}${whose.slice(1)} is`;
+  return `${what} dead, proven by the warden at ${clock(at).slice(0, 8)}; the server has not confirmed its record yet.`;
+}
+
+function provenBy(whose, { ended }) {
+  return `The warden, asked by its own port, ${ended ? `ended ${sandboxes(ended)} and ` : ""}proved that nothing is left of ${whose}.`;
+}
+
+function notProven({ received, ended, error }) {
+  if (!received) return "The warden, asked by its own port, refused.";
+  return `The warden, asked by its own port, is ending it${ended ? ` (${sandboxes(ended)} so far)` : ""}${error ? `: ${error}` : "."}`;
+}
+
+/** `dead`: what the warden has proven; then only the record is missing. */
+function notConfirmed(what, { silence, told, dead }) {
   const template = document.getElementById("not-confirmed");
   const element = template.content.firstElementChild.cloneNode(true);
-  element.querySelector("[data-what]").textContent = text;
+  element.querySelector("[data-what]").textContent = silence;
   element.querySelector("[data-warden]").textContent = told;
+  if (dead) {
+    element.querySelector("[data-head]").textContent = dead;
+    element.querySelector("[data-goes-on]").textContent = "Crucible goes on telling the server.";
+    element.querySelector(".commands").hidden = true;
+  }
   banner(`stop-${what}`, element);
 }
 

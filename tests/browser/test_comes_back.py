@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -249,12 +250,52 @@ def test_a_page_that_saw_a_restart_stops_through_the_new_servers_warden(browser:
         second.process.send_signal(signal.SIGSTOP)
         page.click(".stop-large")
         expect(page.locator("#alarm")).to_contain_text(
-            "The warden, asked by its own port, ended 1 sandbox and proved that nothing is left."
+            f"The warden, asked by its own port, ended 1 sandbox and proved that nothing is left of run {run}."
         )
         assert second.containers() == [], "dead, while the server stands still"
         assert page.evaluate("window.here") == 1
     finally:
         second.process.send_signal(signal.SIGCONT)
+        page.context.close()
+        end_server(second)
+
+
+def test_what_the_warden_ended_without_a_server_is_dead_on_the_page_and_in_the_record_of_the_next(
+    browser: Browser, tmp_path: Path
+) -> None:
+    first = start_server(tmp_path, CRUCIBLE_GRACE_SECONDS="120")
+    page = own_page(browser, first)
+    headers = {"Authorization": f"Bearer {first.token}"}
+    with httpx.Client(base_url=f"{first.url}/api/v1", headers=headers, timeout=30) as client:
+        other, run = Api(client).start("chatter"), Api(client).start("chatter")
+    for each in (other, run):
+        page.goto(f"/runs/{each}")
+        expect(page.locator("#L20")).to_be_attached()
+    first.process.kill()
+    first.process.wait(10)
+    page.click(".stop-large")
+    alarm = page.locator("#alarm")
+    proof = f"ended 1 sandbox and proved that nothing is left of run {run}."
+    expect(alarm).to_contain_text(proof)
+    expect(page.locator("#stop-path")).not_to_contain_text("stop path OK")
+    expect(page.locator(".runbar .mark")).to_have_text("Dead, not recorded yet")
+    stood = page.locator(".runbar [data-clock]").inner_text()
+    expect(alarm).to_contain_text("(attempt 4)")
+    expect(alarm).to_contain_text(proof)
+    assert page.locator(".runbar [data-clock]").inner_text() == stood
+    assert len(first.containers()) == 1, f"run {other} goes on"
+
+    restarted = time.time()
+    second = start_again(first)
+    try:
+        expect(alarm).to_be_empty()
+        expect(page.locator(".runbar .mark")).to_have_text("Stopped")
+        headers = {"Authorization": f"Bearer {second.token}"}
+        with httpx.Client(base_url=f"{second.url}/api/v1", headers=headers, timeout=30) as client:
+            found = client.get(f"/runs/{run}").json()
+        assert found["outcome"] == "stopped"
+        assert found["ended_at"] < restarted
+    finally:
         page.context.close()
         end_server(second)
 

@@ -192,9 +192,10 @@ def test_a_stop_that_gets_no_answer_is_repeated_and_says_so_loudly(open_page: Op
     page.click(".stop-large")
     expect(page.locator(".stop-large")).to_have_text("STOPPING")
     alarm = page.locator("#alarm")
-    expect(alarm).to_contain_text("STOP NOT CONFIRMED")
+    expect(alarm).to_contain_text(re.compile(rf"Run {run} is dead, proven by the warden at \d\d:\d\d:\d\d"))
     expect(alarm).to_contain_text("python -m sandbox_runner kill-all")
-    expect(alarm).to_contain_text("The warden, asked by its own port")
+    expect(alarm).to_contain_text(f"proved that nothing is left of run {run}.")
+    expect(page.locator("#stop-path")).not_to_contain_text("stop path OK")
     page.unroute(silent)
     expect(alarm).to_be_empty()
     expect(page.locator(".receipt .marks li.done")).to_have_count(6)  # the warden's, and the press that came later
@@ -212,21 +213,33 @@ def test_a_server_that_stands_still_is_stopped_around_by_the_second_path(tmp_pat
         with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=30) as client:
             run = client.post("/evaluations", json={"suite": "chatter"}).json()["runs"][0]["id"]
             page.goto(f"/runs/{run}")
-            expect(page.locator("#L5")).to_be_attached()
+            expect(
+                page.locator("#L40")
+            ).to_be_attached()  # The warden has seen by now that its setup's sandbox is gone.
             expect(page.locator("body")).to_have_attribute("data-stop-door", re.compile("http://"))
             server.process.send_signal(signal.SIGSTOP)
 
             page.click(".stop-large")
 
             alarm = page.locator("#alarm")
-            expect(alarm).to_contain_text("STOP NOT CONFIRMED")
-            expect(alarm).to_contain_text(
-                "The warden, asked by its own port, ended 1 sandbox and proved that nothing is left."
-            )
+            dead = re.compile(rf"Run {run} is dead, proven by the warden at \d\d:\d\d:\d\d; the server has not")
+            proof = f"The warden, asked by its own port, ended 1 sandbox and proved that nothing is left of run {run}."
+            expect(alarm).to_contain_text(dead)
+            expect(alarm).to_contain_text(proof)
+            expect(alarm).not_to_contain_text("STOP NOT CONFIRMED")
+            expect(page.locator("#stop-path")).not_to_contain_text("stop path OK")
+            expect(page.locator(".runbar .mark")).to_have_text("Dead, not recorded yet")
+            stood = page.locator(".runbar [data-clock]").inner_text()
+            expect(alarm).to_contain_text("(attempt 2)")  # By then the warden finds nothing more to end.
+            expect(alarm).to_contain_text(proof)
+            expect(alarm).to_contain_text(dead)
+            assert page.locator(".runbar [data-clock]").inner_text() == stood
             assert server.containers() == [], "dead, while the server still stands still"
 
             server.process.send_signal(signal.SIGCONT)
             expect(alarm).to_be_empty()
+            expect(page.locator("#stop-path")).to_contain_text("stop path OK")
+            expect(page.locator(".runbar .mark")).to_have_text("Stopped")
             expect(page.locator(".receipt .marks li.done").first).to_be_attached()
             found = client.get(f"/runs/{run}").json()
             assert found["outcome"] == "stopped"

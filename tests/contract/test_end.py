@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -171,10 +172,13 @@ async def test_waiting_answers_how_the_sandbox_ended_as_often_as_asked(driver: D
     waiting = asyncio.create_task(driver.wait(sandbox))
     await asyncio.wait({waiting}, timeout=0.1)
     assert not waiting.done()
+    before = time.time()
     await driver.kill(sandbox)
     async with asyncio.timeout(PATIENCE):
         ended = await waiting
     assert ended.code == 137
+    assert ended.at is not None
+    assert before <= ended.at <= time.time()
     assert not ended.out_of_memory
     assert await driver.wait(sandbox) == ended
 

@@ -19,6 +19,7 @@ from app.cli.stop import known, stop
 from app.domain.errors import Refused
 from app.settings import Settings
 from sandbox_runner import warden_socket
+from sandbox_runner.stop_file import StopFile
 
 ROOT = Path(__file__).resolve().parents[3]
 SUITE = """\
@@ -162,6 +163,34 @@ def test_the_first_words_of_a_server_have_the_lines_that_stop_it_alone(server: s
     assert f"CRUCIBLE_DATA={server} " in said.read_text()
     assert f"touch {server}/STOP\n" in said.read_text()
     assert f"-m sandbox_runner kill-all --instance {instance}\n" in said.read_text()
+
+
+def test_a_server_that_starts_under_a_hold_says_who_holds_and_how_to_release(data: str) -> None:
+    Path(data).mkdir()
+    StopFile(Path(data)).set(actor="ada", text="smoke")
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0"],
+        env=environment({"CRUCIBLE_DATA": data}),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "Ctrl-C" in line:
+                break
+    finally:
+        process.terminate()
+        rest, _ = process.communicate(timeout=30)
+    (held,) = [line for line in said if line.startswith("THE QUEUE IS HELD by ")]
+    assert held.startswith("THE QUEUE IS HELD by ada since ")
+    assert held.endswith(": smoke\n")
+    assert any("crucible release --reason TEXT" in line for line in said)
+    assert "all 0" not in "".join([*said, rest])
 
 
 def test_a_run_that_does_not_exist_cannot_be_stopped(server: str) -> None:

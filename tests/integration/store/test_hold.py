@@ -20,6 +20,14 @@ async def test_the_first_hold_stays_and_every_press_is_told(db: Database) -> Non
     ]
 
 
+async def test_what_was_recorded_later_says_so_in_the_audit_alone(db: Database) -> None:
+    await hold.set_hold(db, actor="ada", text="smoke", at=1.0, note="recorded later")
+
+    assert await hold.current(db) == Hold(actor="ada", text="smoke", at=1.0)
+    (told,) = await audit.read(db)
+    assert (told.at, told.detail) == (1.0, "smoke (recorded later)")
+
+
 async def test_a_hold_is_released_once(db: Database) -> None:
     assert not await hold.release(db, actor="ada", text="", at=1.0)
     await hold.set_hold(db, actor="ada", text="smoke", at=2.0)

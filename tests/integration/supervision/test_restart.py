@@ -16,17 +16,20 @@ from app.domain.errors import Conflict
 from app.domain.events import (
     HoneytokensPlanted,
     LimitReached,
+    Noted,
     PhaseEntered,
     RunAdopted,
     RunBegunAnew,
+    RunEnded,
     RunFroze,
     SandboxRemoved,
     SandboxStarted,
+    StopVerified,
 )
 from app.domain.runs import Outcome, RunState
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.store import audit, events, evidence, output, runs, stops
-from app.supervision import full_disk, recorder
+from app.supervision import full_disk, reconcile, recorder
 from app.supervision.reconcile import MOST_TRIES
 from sandbox_runner.driver import ASKED, Stream
 from sandbox_runner.fake_driver import FakeEngine
@@ -118,12 +121,73 @@ async def test_an_agent_left_alone_for_longer_than_the_grace_ends_itself_and_the
     (sandbox,) = [each for each in engine.sandboxes.values() if each.alive]
     await asyncio.sleep(1.0)
     assert not sandbox.alive
+    assert sandbox.exit is not None
     async with open_house(endless, engine=engine, grace_seconds=0.5) as second:
         ended = await second.until_ended(run.id)
 
         assert ended.outcome is Outcome.LOST
         assert "longer than the grace" in ended.detail
+        assert ended.ended_at == sandbox.exit.at, "when its keeper ended it, not when a server looked"
         assert await second.driver.list_owned() == []
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_run_that_others_removed_while_no_server_lived_ends_when_it_was_last_seen_alive(
+    open_house: OpenHouse, engine: FakeEngine, held: bool
+) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+    seen = time.time()
+    for sandbox in await first.driver.list_owned():  # As `kill-all` does.
+        await first.driver.remove(sandbox)
+    if held:
+        StopFile(first.settings.data).set(actor="ada", text="smoke")
+    async with open_house(endless, engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert ended.outcome is (Outcome.EMERGENCY_STOPPED if held else Outcome.LOST)
+        assert ended.started_at is not None
+        assert ended.ended_at is not None
+        assert ended.started_at < ended.ended_at < seen
+        told = [each.event for each in await events.read(second.db, run.id)]
+        assert [event.text for event in told if isinstance(event, Noted) and "last seen alive" in event.text]
+
+
+async def test_what_an_engine_says_of_ends_before_its_machine_was_started_anew_is_not_believed(
+    open_house: OpenHouse, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+    seen = time.time()
+    for box in engine.sandboxes.values():
+        if box.alive:
+            box.die(137)  # As an engine has it that comes up and finds no process of what it had.
+    monkeypatch.setattr(reconcile, "started_anew", lambda _data: True)
+    async with open_house(endless, engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert "the machine was started anew" in ended.detail
+        assert ended.ended_at is not None
+        assert ended.ended_at < seen
+
+
+async def test_a_stop_that_strikes_at_the_start_ends_its_run_then(open_house: OpenHouse, engine: FakeEngine) -> None:
+    endless = knobs(lines=TICKS, run_for=math.inf)
+    async with open_house(endless, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+    StopFile(first.settings.data).set(actor="ada", text="smoke")
+    restarted = time.time()
+    async with open_house(endless, engine=engine) as second:
+        ended = await second.until_ended(run.id)
+
+        assert ended.outcome is Outcome.EMERGENCY_STOPPED
+        assert ended.ended_at is not None
+        assert ended.ended_at > restarted
 
 
 def hanging(job: str) -> FakeKnobs:
@@ -462,6 +526,7 @@ async def test_what_the_warden_ended_while_no_server_lived_has_its_true_cause_an
         (run,) = await first.submit()
         await first.until(run.id, lambda found: found.lines >= 1)
         await the_warden_does(first, number=run.id if order["what"] == "run" else run.evaluation, **order)
+    restarted = time.time()
     async with open_house(endless, engine=engine) as second:
         ended = await second.until_ended(run.id)
 
@@ -474,6 +539,11 @@ async def test_what_the_warden_ended_while_no_server_lived_has_its_true_cause_an
         assert receipt.acted_ms <= receipt.dead_ms < 5000, "the marks of the warden, not of the restart"
         assert receipt.steps[0].name == ASKED
         assert receipt.changed
+        dead_at = receipt.received_at + receipt.dead_ms / 1000
+        assert dead_at < restarted
+        assert ended.ended_at == pytest.approx(dead_at, abs=0.001)
+        told = {type(each.event): each.at for each in await events.read(second.db, run.id)}
+        assert (told[StopVerified], told[RunEnded]) == (pytest.approx(dead_at, abs=0.001),) * 2
 
         async def sealed() -> bool:
             return bool(await evidence.of_run(second.db, run.id))

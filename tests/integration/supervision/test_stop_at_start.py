@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
-from app.domain.events import RunAdopted
+from app.domain.events import Noted, RunAdopted
 from app.domain.runs import Outcome, Run
 from app.domain.stops import StopKind, StopReason, StopSource
 from app.settings import Settings
@@ -245,6 +246,30 @@ async def test_a_server_that_starts_under_the_latch_stops_what_an_earlier_one_le
         assert await hold.current(house.db) is not None
 
 
+async def test_a_press_that_no_server_heard_is_told_once_with_its_own_time(
+    open_house: OpenHouse, settings: Settings
+) -> None:
+    settings.data.mkdir()
+    latch = StopFile(settings.data)
+    latch.set(actor="grace", text="smoke")
+    os.utime(latch.path, (1_000_000_000, 1_000_000_000))
+    for _ in range(2):  # A second start under it is not a second press.
+        async with open_house(knobs()) as house:
+            (told,) = [each for each in await audit.read(house.db) if each.action == "hold.set"]
+            assert (told.actor, told.at) == ("grace", 1_000_000_000)
+            assert told.detail.startswith("smoke (recorded when the server started, ")
+            held = await hold.current(house.db)
+            assert held is not None
+            assert held.at == 1_000_000_000
+
+
+async def test_a_press_that_a_server_recorded_is_not_told_again_by_the_next(open_house: OpenHouse) -> None:
+    async with open_house(knobs()) as first:
+        await first.supervisor.stop_all(reason=ADA)
+    async with open_house(knobs()) as second:
+        assert len([each for each in await audit.read(second.db) if each.action == "hold.set"]) == 1
+
+
 async def stopped(house: House, run: Run) -> bool:
     return bool(await stops.of_run(house.db, run.id))
 
@@ -262,6 +287,27 @@ async def test_what_a_warden_ended_under_the_latch_is_told_by_the_wardens_marks(
         (receipt,) = await stops.of_run(house.db, run.id)
         assert receipt.reason.path == "cli"
         assert receipt.steps[0].name == ASKED
+
+
+async def test_a_press_that_comes_after_a_warden_ended_the_run_does_not_move_its_end(
+    open_house: OpenHouse, engine: FakeEngine
+) -> None:
+    async with open_house(ENDLESS, engine=engine, leave_running=True) as first:
+        (run,) = await first.submit()
+        await first.until(run.id, lambda found: found.lines >= 1)
+        await the_warden_does(first, number=run.id, what="run", actor="ada", path="page")
+    restarted = time.time()
+    async with open_house(ENDLESS, engine=engine) as house:
+        driver = slow(house)
+        await house.supervisor.stop(run.id, kind=StopKind.STOP, reason=ADA, wait=True)
+        driver.answers.set()
+        ended = await house.until_ended(run.id)
+
+        assert ended.outcome is Outcome.STOPPED
+        assert ended.ended_at is not None
+        assert ended.ended_at < restarted
+        told = [each.event for each in await events.read(house.db, run.id)]
+        assert not [event for event in told if isinstance(event, Noted) and "last seen" in event.text]
 
 
 async def test_what_had_been_stopped_before_the_latch_was_found_keeps_its_receipt(
