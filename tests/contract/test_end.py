@@ -33,7 +33,8 @@ async def test_a_frozen_sandbox_says_nothing_and_goes_on_when_it_thaws(driver: D
         assert await driver.alive(sandbox)
         await driver.thaw(sandbox)
         await listener.hears(3)
-    assert listener.bytes_of(Stream.STDOUT).replace(b"tick\n", b"") == b""
+    said = listener.bytes_of(Stream.STDOUT)
+    assert said == (b"tick\n" * len(said))[: len(said)], "nothing lost, nothing twice; a last line may be half here"
 
 
 async def test_a_flood_falls_silent_when_it_is_frozen(driver: Driver, house: House) -> None:
