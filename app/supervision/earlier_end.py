@@ -16,7 +16,10 @@ from sandbox_runner.driver import Driver, Exit, Sandbox, SandboxError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierEnd:
-    """`at` is unix seconds. Without `known` nobody tells when it ended: it was last seen alive then."""
+    """`at` is unix seconds. Without `known` nobody tells when it ended: it was last seen alive then.
+
+    It may have lived on.
+    """
 
     at: float
     known: bool

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from app.domain.errors import CrucibleError
 from app.domain.events import Noted, OutputLost, RunBegunAnew
@@ -166,14 +167,19 @@ class Owners:
                 log.warning("run %d: its image %s could not be removed: %s", live.id, image, error)
 
     async def _record_end(self, live: LiveRun, ending: Ending, earlier: EarlierEnd | None) -> None:
-        """With the time it had ended at before this server looked, or now."""
+        """With the time it had ended at before this server looked, or now.
+
+        Where nobody saw it end it is now too: its agent may have lived on after it was last seen, and no record may say
+        that an agent had ended which had not.
+        """
         if earlier is not None and not earlier.known:
-            unknown = Noted(text="when it ended nobody saw: its end is when it was last seen alive")
+            seen = datetime.fromtimestamp(earlier.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            unknown = Noted(text=f"when it ended nobody saw: it was last seen alive at {seen}, and found gone now")
             await until_recorded(lambda: events.append(self._shop.db, live.id, unknown, at=time.time()))
         if live.lost_bytes:
             lost = OutputLost(bytes=live.lost_bytes, why=ending.detail)
             await until_recorded(lambda: events.append(self._shop.db, live.id, lost, at=time.time()))
-        at = time.time() if earlier is None else earlier.at
+        at = earlier.at if earlier is not None and earlier.known else time.time()
         await until_recorded(lambda: self._to_ended(live.id, ending, at))
 
     async def _to_ended(self, run: int, ending: Ending, at: float) -> None:

@@ -132,7 +132,7 @@ async def test_an_agent_left_alone_for_longer_than_the_grace_ends_itself_and_the
 
 
 @pytest.mark.parametrize("held", [False, True])
-async def test_a_run_that_others_removed_while_no_server_lived_ends_when_it_was_last_seen_alive(
+async def test_a_run_that_others_removed_while_no_server_lived_ends_when_it_is_found_gone(
     open_house: OpenHouse, engine: FakeEngine, held: bool
 ) -> None:
     endless = knobs(lines=TICKS, run_for=math.inf)
@@ -148,9 +148,8 @@ async def test_a_run_that_others_removed_while_no_server_lived_ends_when_it_was_
         ended = await second.until_ended(run.id)
 
         assert ended.outcome is (Outcome.EMERGENCY_STOPPED if held else Outcome.LOST)
-        assert ended.started_at is not None
         assert ended.ended_at is not None
-        assert ended.started_at < ended.ended_at < seen
+        assert ended.ended_at >= seen, "until then it may have lived, for all that anybody knows"
         told = [each.event for each in await events.read(second.db, run.id)]
         assert [event.text for event in told if isinstance(event, Noted) and "last seen alive" in event.text]
 
@@ -172,7 +171,7 @@ async def test_what_an_engine_says_of_ends_before_its_machine_was_started_anew_i
 
         assert "the machine was started anew" in ended.detail
         assert ended.ended_at is not None
-        assert ended.ended_at < seen
+        assert ended.ended_at >= seen
 
 
 async def test_a_stop_that_strikes_at_the_start_ends_its_run_then(open_house: OpenHouse, engine: FakeEngine) -> None:
