@@ -73,6 +73,7 @@ def test_a_page_whose_session_ended_says_so_and_stop_leads_back(open_page: Open,
 
     page.click(".stop-large")
     expect(page.locator(".receipt .marks li.done")).to_have_count(3)
+    expect(page.locator(".runbar .mark")).to_have_text("Stopped")
     assert api.run(run)["outcome"] == "stopped"
 
 
