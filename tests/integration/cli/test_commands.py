@@ -31,10 +31,14 @@ tasks:
 """
 
 
+COMMAND = str(Path(sys.executable).parent / "crucible")
+SERVE = ("serve", "--fake", "--port", "0")
+
+
 def crucible(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        [str(Path(sys.executable).parent / "crucible"), *arguments],
+        [COMMAND, *arguments],
         env=environment(settings),
         cwd=ROOT,
         capture_output=True,
@@ -42,6 +46,41 @@ def crucible(*arguments: str, **settings: str) -> subprocess.CompletedProcess[st
         timeout=60,
         check=False,
     )
+
+
+def begun(*arguments: str, **settings: str) -> subprocess.Popen[str]:
+    """A command at work; the caller ends it or waits for its end."""
+    return subprocess.Popen(
+        [COMMAND, *arguments],
+        env=environment(settings),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def served(*options: str, **settings: str) -> tuple[str, str]:
+    """What a server says until it is up, and all that it says: it is ended then."""
+    with subprocess.Popen(
+        [COMMAND, *SERVE, *options],
+        env=environment(settings),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        try:
+            for line in process.stdout:
+                said += line
+                if "Ctrl-C ends" in line:
+                    break
+        finally:
+            process.terminate()
+            rest, _ = process.communicate(timeout=30)
+    return said, said + rest
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
@@ -57,7 +96,7 @@ def data(tmp_path: Path) -> str:
 @pytest.fixture
 def server(data: str) -> Iterator[str]:
     process = subprocess.Popen(
-        [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0"],
+        [COMMAND, *SERVE],
         env=environment({"CRUCIBLE_DATA": data}),
         cwd=ROOT,
         stdout=(said := (Path(data).parent / "said").open("w")),
@@ -103,22 +142,7 @@ def test_a_first_start_with_an_own_folder_queues_the_demo_and_says_what_cannot_b
     own.mkdir()
     (own / "mine.yaml").write_text(SUITE)
     (own / "torn.yaml").write_text("tasks: [\n")
-    process = subprocess.Popen(
-        [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0", "--suite", "demo"],
-        env=environment({"CRUCIBLE_DATA": data, "CRUCIBLE_SUITES": str(own)}),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if "Ctrl-C ends" in line:
-            break
-    process.terminate()
-    process.communicate(timeout=30)
+    said, _ = served("--suite", "demo", CRUCIBLE_DATA=data, CRUCIBLE_SUITES=str(own))
     assert "Queued the suite demo" in said
     assert f"Left out: {own}/torn.yaml:2: " in said
 
@@ -168,29 +192,12 @@ def test_the_first_words_of_a_server_have_the_lines_that_stop_it_alone(server: s
 def test_a_server_that_starts_under_a_hold_says_who_holds_and_how_to_release(data: str) -> None:
     Path(data).mkdir()
     StopFile(Path(data)).set(actor="ada", text="smoke")
-    process = subprocess.Popen(
-        [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0"],
-        env=environment({"CRUCIBLE_DATA": data}),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        said = []
-        for line in process.stdout:
-            said.append(line)
-            if "Ctrl-C" in line:
-                break
-    finally:
-        process.terminate()
-        rest, _ = process.communicate(timeout=30)
-    (held,) = [line for line in said if line.startswith("THE QUEUE IS HELD by ")]
+    said, everything = served(CRUCIBLE_DATA=data)
+    (held,) = [line for line in said.splitlines() if line.startswith("THE QUEUE IS HELD by ")]
     assert held.startswith("THE QUEUE IS HELD by ada since ")
-    assert held.endswith(": smoke\n")
-    assert any("crucible release --reason TEXT" in line for line in said)
-    assert "all 0" not in "".join([*said, rest])
+    assert held.endswith(": smoke")
+    assert "crucible release --reason TEXT" in said
+    assert "all 0" not in everything
 
 
 def test_a_run_that_does_not_exist_cannot_be_stopped(server: str) -> None:
@@ -213,7 +220,7 @@ def test_without_a_server_commands_say_how_to_start_one(data: str) -> None:
 
 
 def test_a_second_server_on_the_same_data_folder_is_refused(server: str) -> None:
-    second = crucible("serve", "--fake", "--port", "0", CRUCIBLE_DATA=server)
+    second = crucible(*SERVE, CRUCIBLE_DATA=server)
 
     assert second.returncode == 2
     assert "another Crucible server" in second.stderr
@@ -259,14 +266,7 @@ def test_evaluate_without_a_server_and_without_an_engine_says_so_at_once(data: s
 
 def test_an_evaluation_whose_server_is_killed_says_so_and_starts_no_other(server: str) -> None:
     pid = json.loads((Path(server) / "server.json").read_text())["pid"]
-    asked = subprocess.Popen(
-        [str(Path(sys.executable).parent / "crucible"), "evaluate", "--suite", "demo", "--epochs", "50"],
-        env=environment({"CRUCIBLE_DATA": server}),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    asked = begun("evaluate", "--suite", "demo", "--epochs", "50", CRUCIBLE_DATA=server)
     assert asked.stdout is not None
     assert asked.stdout.readline().startswith("Evaluation 1:")
     os.kill(pid, signal.SIGKILL)
@@ -283,14 +283,7 @@ def test_an_evaluation_whose_server_is_shut_down_says_so_and_what_became_of_its_
     server: str, watch: tuple[str, ...]
 ) -> None:
     pid = json.loads((Path(server) / "server.json").read_text())["pid"]
-    asked = subprocess.Popen(
-        [str(Path(sys.executable).parent / "crucible"), "evaluate", "--suite", "demo", "--epochs", "50", *watch],
-        env=environment({"CRUCIBLE_DATA": server}),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    asked = begun("evaluate", "--suite", "demo", "--epochs", "50", *watch, CRUCIBLE_DATA=server)
     assert asked.stdout is not None
     assert asked.stdout.readline().startswith("Evaluation 1:")
     os.kill(pid, signal.SIGINT)
@@ -306,14 +299,7 @@ def test_an_evaluation_whose_server_is_shut_down_says_so_and_what_became_of_its_
 
 def test_an_evaluation_that_waits_for_a_held_queue_says_so(server: str) -> None:
     crucible("stop", "--all", CRUCIBLE_DATA=server)
-    asked = subprocess.Popen(
-        [str(Path(sys.executable).parent / "crucible"), "evaluate", "--suite", "demo", "--task", "word_puzzle/1"],
-        env=environment({"CRUCIBLE_DATA": server}),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    asked = begun("evaluate", "--suite", "demo", "--task", "word_puzzle/1", CRUCIBLE_DATA=server)
     assert asked.stderr is not None
     assert "held by" in asked.stderr.readline()
     crucible("release", "--reason", "over", CRUCIBLE_DATA=server)
@@ -329,7 +315,7 @@ def test_an_ended_run_is_listed_whole_read_in_part_and_told_of_when_stopped(serv
 
     for options in ("--json", "--raw"):
         piped = subprocess.run(
-            ["bash", "-c", f"{Path(sys.executable).parent / 'crucible'} logs 1 {options} | head -n 0"],
+            ["bash", "-c", f"{COMMAND} logs 1 {options} | head -n 0"],
             env=environment({"CRUCIBLE_DATA": server}),
             cwd=ROOT,
             capture_output=True,
@@ -374,21 +360,6 @@ def test_a_score_is_told_in_the_words_of_the_pages() -> None:
 
 
 def test_the_first_start_tells_nothing_of_the_steps_of_its_database(data: str) -> None:
-    process = subprocess.Popen(
-        [str(Path(sys.executable).parent / "crucible"), "serve", "--fake", "--port", "0"],
-        env=environment({"CRUCIBLE_DATA": data}),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if "Ctrl-C ends" in line:
-            break
-    process.terminate()
-    process.communicate(timeout=30)
+    said, _ = served(CRUCIBLE_DATA=data)
     assert "Crucible is at" in said
     assert "alembic" not in said
