@@ -220,8 +220,8 @@ export class Log {
     this.#missed.forget();
     this.#following = true;
     this.#flush(this.#atOnce);
+    this.#show(); // before its place is taken: without the pill the pane is lower
     this.#toEnd();
-    this.#show();
     return true;
   }
 
@@ -246,7 +246,6 @@ export class Log {
     }
     if (row) this.#bringUp(row);
     this.#loadOn();
-    this.#show();
   }
 
   /** Each window is asked for with `query` from now on; `only`: lines that it does not want are left out. */
@@ -525,6 +524,7 @@ export class Log {
   /** Only the pane scrolls: the page around it stays. */
   #bringUp(row) {
     this.#scroll.scrollTop += row.getBoundingClientRect().top - this.#scroll.getBoundingClientRect().top - this.#scroll.clientHeight / 3;
+    this.#show(); // without the pill the pane is lower, and the browser moves it once more
     this.#brought = this.#scroll.scrollTop;
   }
 

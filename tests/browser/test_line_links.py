@@ -38,6 +38,26 @@ def test_a_line_that_the_address_asks_for_is_marked_and_in_view(open_page: Open,
     expect(page.locator("#log-absent")).to_be_hidden()
 
 
+@pytest.mark.parametrize("way", ["field", "address"])
+def test_a_line_near_the_end_stays_marked(open_page: Open, ended: tuple[int, int], way: str) -> None:
+    """The pill goes, and its room with it: the browser moves the rows, which is no hand that scrolls to the end."""
+    run, lines = ended
+    page = open_page(f"/runs/{run}")
+    page.evaluate("location.hash = '#L2'")
+    expect(page.locator("#L2.target")).to_be_in_viewport()
+    expect(page.locator("#log-pill")).to_be_visible()
+    if way == "field":
+        page.fill("#log-go-to", str(lines - 1))
+        page.press("#log-go-to", "Enter")
+    else:
+        page.evaluate("(line) => { location.hash = `#L${line}` }", lines - 1)
+    expect(page.locator(f"#L{lines - 1}.target")).to_be_in_viewport()
+    for _ in range(3):
+        page.evaluate("new Promise((drawn) => requestAnimationFrame(drawn))")
+    assert page.locator("#log-follow").get_attribute("aria-pressed") == "false"
+    expect(page.locator(f"#L{lines - 1}.target")).to_be_in_viewport()
+
+
 @pytest.mark.parametrize("place", ["#L9999", "?line=9999"])
 def test_a_line_that_never_was_is_said_to_be_missing(open_page: Open, ended: tuple[int, int], place: str) -> None:
     run, lines = ended

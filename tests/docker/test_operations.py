@@ -234,7 +234,9 @@ async def test_what_a_scorer_may_do_comes_out_as_what_it_is(theatre: Theatre, od
             if kind == "prints":
                 assert len(done.out) == 11 * 2**20 + 11 * 16
             if kind == "inherits":
-                assert done.out.splitlines()[-1] == "0"
+                # The shell's complaints about `>&$fd` and the count come by two pipes, which have no order between them.
+                counts = [line for line in done.out.splitlines() if line.isdecimal()]
+                assert counts == ["0"]
         setup = await stage.run(operations.setup_job(90, odd, "int"))
         assert operations.parse_setup(setup.result, setup.code).permissions == frozenset()
         assert "100000 unknown permissions" in operations.parse_setup(setup.result, setup.code).warnings[0]
