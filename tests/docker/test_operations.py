@@ -234,7 +234,7 @@ async def test_what_a_scorer_may_do_comes_out_as_what_it_is(theatre: Theatre, od
             if kind == "prints":
                 assert len(done.out) == 11 * 2**20 + 11 * 16
             if kind == "inherits":
-                # The shell's complaints about `>&$fd` and the count come by two pipes, which have no order between them.
+                # The complaints about `>&$fd` and the count come by two pipes, which have no order between them.
                 counts = [line for line in done.out.splitlines() if line.isdecimal()]
                 assert counts == ["0"]
         setup = await stage.run(operations.setup_job(90, odd, "int"))
