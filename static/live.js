@@ -7,6 +7,7 @@ import { cue, startCues } from "./live/cues.js";
 import { startForm } from "./live/form.js";
 import { startKeys } from "./live/keys.js";
 import { Line } from "./live/line.js";
+import { startMenus } from "./live/menus.js";
 import { morph } from "./live/morph.js";
 import { Poll } from "./live/poll.js";
 import { reapply, startStop } from "./live/stop.js";
@@ -19,6 +20,7 @@ startClock();
 startChrome();
 startStop();
 startAttend();
+startMenus();
 startCues();
 
 const { stream: followed, version, worker } = document.body.dataset;

@@ -11,6 +11,7 @@ export function rowOf([line, at, stream, segments, complete, level], { id, href 
   const place = document.createElement("a");
   place.className = "no";
   place.href = href;
+  place.tabIndex = -1; // thousands of stops between one button and the next; l leads to a line, Copy link to its address
   place.title = clock(at);
   place.dataset.t = place.title;
   place.textContent = line;

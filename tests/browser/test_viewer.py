@@ -93,6 +93,33 @@ def test_a_press_on_a_chart_lands_on_the_line_of_that_moment(mixed: Page) -> Non
     assert int(mixed.locator(".ln.target").get_attribute("data-n") or 0) >= 3002
 
 
+def test_a_menu_closes_by_escape_and_by_going_elsewhere(mixed: Page) -> None:
+    view, download = mixed.locator("#log-view"), mixed.locator("#log-download")
+    mixed.click("#log-view > summary")
+    mixed.check("#log-json")
+    expect(view).to_have_attribute("open", "")
+    mixed.keyboard.press("Escape")
+    expect(view).not_to_have_attribute("open", "")
+    expect(mixed.locator("#log-view > summary")).to_be_focused()
+    for elsewhere in (lambda: mixed.click("#log-title"), lambda: mixed.locator("#log-q").focus()):
+        mixed.click("#log-download > summary")
+        expect(download).to_have_attribute("open", "")
+        elsewhere()
+        expect(download).not_to_have_attribute("open", "")
+
+
+def test_thousands_of_lines_are_no_stops_between_two_buttons(mixed: Page) -> None:
+    mixed.locator("#log-scroll").focus()
+    mixed.keyboard.press("Tab")
+    expect(mixed.locator("#log-scroll")).not_to_be_focused()
+    assert not mixed.evaluate("document.querySelector('#log-rows').contains(document.activeElement)")
+    mixed.reload()  # the rows of the server as well
+    mixed.locator("#log-scroll").focus()
+    mixed.keyboard.press("Tab")
+    expect(mixed.locator("#log-scroll")).not_to_be_focused()
+    assert not mixed.evaluate("document.querySelector('#log-rows').contains(document.activeElement)")
+
+
 def test_times_numbers_size_wrapping_and_json_are_remembered(mixed: Page) -> None:
     go_to(mixed, "55")
     line = mixed.locator("#L55 .tx")
