@@ -14,6 +14,7 @@ from app.domain.runs import Run, RunState
 from app.settings import Settings
 from app.store import runs
 from app.store.database import Database, sqlite_url
+from app.web.stop_commands import kill_all_line
 
 #: Seconds a server may take for its shutdown before nothing is said of it.
 SHUTDOWN_SECONDS = 60.0
@@ -32,7 +33,7 @@ async def what_became(settings: Settings, address: Address, evaluation: int) -> 
     try:
         db = await Database.open(settings.database or sqlite_url(settings.data))
         try:
-            return _told(await runs.select(db, evaluation=evaluation, limit=MOST_RUNS, narrow=True))
+            return _told(settings, await runs.select(db, evaluation=evaluation, limit=MOST_RUNS, narrow=True))
         finally:
             await db.close()
     except CrucibleError:
@@ -61,7 +62,7 @@ def _lives(settings: Settings) -> bool:
     return state not in {"Z", "X"}
 
 
-def _told(found: list[Run]) -> str:
+def _told(settings: Settings, found: list[Run]) -> str:
     ended = Counter(str(run.outcome) for run in found if run.state is RunState.ENDED)
     queued = sum(run.state is RunState.QUEUED for run in found)
     rest = len(found) - ended.total() - queued
@@ -70,5 +71,5 @@ def _told(found: list[Run]) -> str:
     if queued:
         said.append(f"Waiting for the next server: {queued}.")
     if rest:
-        said.append(f"Not recorded as ended: {rest}. To end every sandbox: python -m sandbox_runner kill-all")
+        said.append(f"Not recorded as ended: {rest}. To end every sandbox: {kill_all_line(settings)}")
     return " ".join(said)

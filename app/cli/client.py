@@ -13,6 +13,7 @@ import httpx
 from app.cli.local_server import Address, find_server
 from app.domain.errors import Refused, Unavailable
 from app.settings import Settings
+from app.web.stop_commands import kill_all_line
 
 Json = dict[str, Any]
 Lines = AsyncGenerator[bytes, None]
@@ -21,7 +22,8 @@ Lines = AsyncGenerator[bytes, None]
 class Client:
     """Raises `Refused` with the server's own words, `Unavailable` when it does not answer."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, settings: Settings, address: Address) -> None:
+        self._settings = settings
         self.address = address
         self.url = address.url
         self._http = httpx.AsyncClient(
@@ -101,7 +103,7 @@ class Client:
     def _silent(self, error: httpx.TransportError) -> Unavailable:
         return Unavailable(
             f"the server at {self.url} does not answer: {str(error) or type(error).__name__}. "
-            "To end every sandbox without it: python -m sandbox_runner kill-all"
+            f"To end every sandbox without it: {kill_all_line(self._settings)}"
         )
 
 
@@ -120,6 +122,6 @@ def open_client(settings: Settings) -> Client:
         raise Unavailable(
             f"no Crucible server is running for the data folder {settings.data.absolute()}; "
             "start one with scripts/run, or name one with CRUCIBLE_SERVER and CRUCIBLE_TOKEN. "
-            "To end every sandbox without a server: python -m sandbox_runner kill-all"
+            f"To end every sandbox without a server: {kill_all_line(settings)}"
         )
-    return Client(address)
+    return Client(settings, address)

@@ -19,7 +19,7 @@ from rich.text import Text
 from app.cli.client import Client
 from app.cli.local_server import find_server
 from app.cli.prove import run_proof
-from app.domain.errors import CrucibleError
+from app.domain.errors import CrucibleError, Unavailable
 from app.proof.versions import warnings
 from app.settings import Settings
 from app.task_standard.places import told
@@ -61,7 +61,11 @@ def doctor(settings: Settings, prove: bool, runtime: str | None, only: tuple[str
     proof is recorded for the page Health.
     """
     if prove:
-        sys.exit(asyncio.run(run_proof(settings, runtime=runtime, only=only, as_json=as_json)))
+        try:
+            sys.exit(asyncio.run(run_proof(settings, runtime=runtime, only=only, as_json=as_json)))
+        except Unavailable as error:
+            click.echo(f"crucible: {error}", err=True)
+            sys.exit(3)
     if runtime or only or as_json:
         raise click.UsageError("--runtime, --only and --json belong to --prove")
     checks = asyncio.run(_checks(settings))
@@ -186,7 +190,7 @@ async def _server(settings: Settings, _driver: Driver) -> list[Check]:
     address = find_server(settings)
     if address is None:
         return [Check(name="server", good=None, found="not running", todo="scripts/run starts it.")]
-    async with Client(address) as client:
+    async with Client(settings, address) as client:
         try:
             answers = await client.answers()
         except CrucibleError as error:

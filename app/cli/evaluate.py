@@ -122,7 +122,7 @@ async def _server(settings: Settings, *, fake: bool) -> AsyncIterator[tuple[Clie
     """The running server and True, or one in this process on a free port and False."""
     found = find_server(settings)
     if found is not None:
-        async with Client(found) as client:
+        async with Client(settings, found) as client:
             if await client.answers():
                 yield client, True
                 return
@@ -130,7 +130,7 @@ async def _server(settings: Settings, *, fake: bool) -> AsyncIterator[tuple[Clie
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     driver = FakeDriver() if fake else None
     here = dataclasses.replace(settings, host="127.0.0.1", port=0)
-    async with local_server(here, driver) as local, Client(local.address) as client:
+    async with local_server(here, driver) as local, Client(here, local.address) as client:
         await _require_engine(client)
         yield client, False
 

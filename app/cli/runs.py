@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.client import Json, open_client
+from app.domain.runs import RunState
 from app.domain.scores import ScoreStatus
 from app.settings import Settings
 from app.web.text import visible
@@ -32,8 +33,9 @@ def runs(settings: Settings, everything: bool, limit: int) -> None:
 
     async def ask() -> list[Json]:
         async with open_client(settings) as client:
-            found: list[Json] = (await client.get("/runs", limit=limit))["runs"]
-            return [run for run in found if everything or run["state"] != "ended"]
+            states = [] if everything else [state.value for state in RunState if state is not RunState.ENDED]
+            found: list[Json] = (await client.get("/runs", limit=limit, state=states))["runs"]
+            return found
 
     found = asyncio.run(ask())
     if not found:

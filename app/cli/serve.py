@@ -56,10 +56,10 @@ def serve(
 async def _serve(settings: Settings, driver: Driver | None, suite: str | None) -> None:
     async with local_server(settings, driver, until_signal=True) as local:
         if suite:
-            await _queue_first(local, suite)
+            await _queue_first(settings, local, suite)
         for why in unreadable_suites(settings.suite_folders):
             click.echo(f"Left out: {why}", err=True)
-        async with Client(local.address) as client:
+        async with Client(settings, local.address) as client:
             held = (await client.get("/health"))["hold"]
         _greet(local, stop_commands(settings), held)
         # What was loaded until here stays: looking through all of it for garbage held everything up for 70 ms.
@@ -68,8 +68,8 @@ async def _serve(settings: Settings, driver: Driver | None, suite: str | None) -
         await asyncio.wait({local.serving})
 
 
-async def _queue_first(local: LocalServer, suite: str) -> None:
-    async with Client(local.address) as client:
+async def _queue_first(settings: Settings, local: LocalServer, suite: str) -> None:
+    async with Client(settings, local.address) as client:
         if not (await client.get("/evaluations", limit=1))["evaluations"]:
             await client.post("/evaluations", {"suite": suite})
             click.echo(f"Queued the suite {suite}: its runs start now.")

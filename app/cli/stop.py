@@ -17,6 +17,7 @@ from app.cli.client import Json, open_client
 from app.cli.runs import position
 from app.domain.errors import Unavailable
 from app.settings import Settings
+from app.web.stop_commands import kill_all_words
 from sandbox_runner import warden_socket
 from sandbox_runner.__main__ import main as sandbox_runner
 from sandbox_runner.stop_file import StopFile
@@ -60,7 +61,7 @@ def panic(settings: Settings, reason: str) -> None:
     if well is None:
         click.echo("No warden answers: this command ends the sandboxes itself.")
         _latch(settings.data, reason)
-        well = sandbox_runner(_kill_all_of(settings)) == 0
+        well = sandbox_runner(kill_all_words(settings)) == 0
     click.echo("The queue is held. Let it go on with: crucible release --reason TEXT")
     if not well:
         sys.exit(1)
@@ -136,15 +137,6 @@ def _latch(folder: Path, reason: str) -> None:
         StopFile(folder).set(actor=getpass.getuser(), text=reason or "crucible panic")
     except OSError as error:
         click.echo(f"The queue could not be held: {error}", err=True)
-
-
-def _kill_all_of(settings: Settings) -> list[str]:
-    """Of this data folder's sandboxes; of every Crucible's when it has no name yet."""
-    engine = ["--engine", settings.docker_host] if settings.docker_host else []
-    try:
-        return ["kill-all", *engine, "--instance", (settings.data / "instance").read_text().strip()]
-    except OSError:
-        return ["kill-all", *engine]
 
 
 def receipt_line(receipt: Json) -> str:

@@ -39,17 +39,30 @@ class StopCommands:
 def stop_commands(settings: Settings) -> StopCommands:
     """Of the server that this process is, whose data folder has its name already."""
     programs, folder = Path(sys.executable).parent, settings.data.absolute()
-    instance = (folder / "instance").read_text().strip()
     variables = {"CRUCIBLE_DATA": str(folder), "CRUCIBLE_DOCKER_HOST": settings.docker_host}
     words = [f"{name}={shlex.quote(value)}" for name, value in variables.items() if value]
     cli = " ".join([*words, shlex.quote(str(programs / "crucible"))])
     waits = signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_BLOCK, ())  # app.cli.stop_signal: a thread of its own
-    engine = ["--engine", settings.docker_host] if settings.docker_host else []
-    kill_all = [str(programs / "python"), "-m", "sandbox_runner", "kill-all", *engine, "--instance", instance]
     return StopCommands(
         panic=f"{cli} panic",
         stop_file=shlex.join(["touch", str(folder / "STOP")]),
         signal=f"kill -USR1 {os.getpid()}" if waits else "",
-        kill_all=shlex.join(kill_all),
+        kill_all=kill_all_line(settings),
         cli=cli,
     )
+
+
+def kill_all_line(settings: Settings) -> str:
+    """The line that ends every sandbox of the data folder, whoever answers; to be typed on the engine's machine."""
+    if settings.server:  # its folder and its programs are of another machine
+        return "python -m sandbox_runner kill-all"
+    return shlex.join([str(Path(sys.executable).parent / "python"), "-m", "sandbox_runner", *kill_all_words(settings)])
+
+
+def kill_all_words(settings: Settings) -> list[str]:
+    """Of this data folder's sandboxes; of every Crucible's when the folder has no name yet."""
+    engine = ["--engine", settings.docker_host] if settings.docker_host else []
+    try:
+        return ["kill-all", *engine, "--instance", (settings.data / "instance").read_text().strip()]
+    except OSError:
+        return ["kill-all", *engine]

@@ -110,7 +110,7 @@ def server(data: str) -> Iterator[str]:
         time.sleep(0.02)
     yield data
     process.terminate()
-    assert process.wait(30) in (0, -signal.SIGKILL)  # one test kills it
+    assert process.wait(30) in (0, -signal.SIGKILL)  # some tests kill it
 
 
 def test_an_unknown_suite_is_refused_with_a_suggestion_and_nothing_is_recorded(server: str) -> None:
@@ -219,6 +219,24 @@ def test_without_a_server_commands_say_how_to_start_one(data: str) -> None:
     assert "scripts/run" in asked.stderr
 
 
+def test_a_command_whose_server_was_killed_has_the_whole_line_that_ends_its_sandboxes(server: str) -> None:
+    instance = (Path(server) / "instance").read_text().strip()
+    os.kill(json.loads((Path(server) / "server.json").read_text())["pid"], signal.SIGKILL)
+    asked = crucible("runs", CRUCIBLE_DATA=server)
+
+    assert asked.returncode == 2
+    assert asked.stderr.endswith(f"-m sandbox_runner kill-all --instance {instance}\n")
+
+
+def test_a_proof_that_cannot_be_played_is_told_apart_from_one_that_was_not_asked_for_rightly(data: str) -> None:
+    silent = crucible("doctor", "--prove", CRUCIBLE_DATA=data, CRUCIBLE_DOCKER_HOST="unix:///nowhere.sock")
+    assert (silent.returncode, silent.stdout) == (3, "")
+    assert "the engine does not answer" in silent.stderr
+    misspelt = crucible("doctor", "--prove", "--only", "nothing-of-this-name", CRUCIBLE_DATA=data)
+    assert misspelt.returncode == 2
+    assert "nothing-of-this-name" in misspelt.stderr
+
+
 def test_a_second_server_on_the_same_data_folder_is_refused(server: str) -> None:
     second = crucible(*SERVE, CRUCIBLE_DATA=server)
 
@@ -302,6 +320,13 @@ def test_an_evaluation_that_waits_for_a_held_queue_says_so(server: str) -> None:
     asked = begun("evaluate", "--suite", "demo", "--task", "word_puzzle/1", CRUCIBLE_DATA=server)
     assert asked.stderr is not None
     assert "held by" in asked.stderr.readline()
+    later = begun("evaluate", "--suite", "demo", "--task", "word_puzzle/1", CRUCIBLE_DATA=server)
+    assert later.stderr is not None
+    assert "held by" in later.stderr.readline()
+    crucible("stop", "2", CRUCIBLE_DATA=server)
+    later.communicate(timeout=60)
+    (listed,) = crucible("runs", "--limit", "1", CRUCIBLE_DATA=server).stdout.splitlines()[1:]
+    assert listed.split()[0] == "1", "what has ended takes no place of what has not"
     crucible("release", "--reason", "over", CRUCIBLE_DATA=server)
     asked.communicate(timeout=60)
 
