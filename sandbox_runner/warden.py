@@ -231,12 +231,17 @@ class Warden:
             return True
 
     async def _stop(self, order: Order) -> Json:
-        """Those we know are struck before anything is asked; then the engine is asked for more until it has none."""
+        """Those we know are struck before anything is asked; then the engine is asked for more until it has none.
+
+        What comes up after a person has released a STOP ALL is not meant by it, however long it takes.
+        """
+        if order.path == "file" and self._released():
+            return {"ok": True, "ended": []}
         meant = [each for each in self._roster.values() if self._meant(order, each)]
         looks = self._look_at(meant)
         ending = {each.id: self._ending(each, order) for each in meant}
         await asyncio.sleep(0)  # Every first strike is made in this turn of the loop.
-        self._report(order)
+        latched = self._report(order)
         self._journal.seen(order.id, looks)
         if order.what == "evaluation" and not ending:
             return {"ok": False, "error": f"no sandbox of evaluation {order.number} is known", "ended": []}
@@ -244,6 +249,8 @@ class Warden:
         problem = ""
         try:
             while more := [each for each in await self._found() if each.id not in ending and self._meant(order, each)]:
+                if latched and self._released():
+                    break
                 self._journal.seen(order.id, self._look_at(more))
                 ending.update({each.id: self._ending(each, order) for each in more})
                 ended += await asyncio.gather(*(ending[each.id] for each in more))
@@ -292,14 +299,18 @@ class Warden:
         self._journal.done(order.id, {"what": "freeze", **answer})
         return answer
 
-    def _report(self, order: Order) -> None:
-        """To the server, so that it records the stop and holds its queue; to the latch and the journal for the next."""
+    def _report(self, order: Order) -> bool:
+        """To the server, so that it records the stop and holds its queue; to the latch and the journal for the next.
+
+        Answers whether the latch stands for it.
+        """
+        latched = False
         if order.do == "stop" and order.what in {"all", "silence"}:
             self._for_all = order.id
         if order.what == "all" and order.do == "stop":
             self._latched = True
-            if order.path != "file":  # It was there; when it is not any more, a person has released it meanwhile.
-                self._latch(order)
+            # Of a file: when it is not there any more, a person has released it meanwhile.
+            latched = order.path == "file" or self._latch(order)
         said = {
             "do": order.do,
             "what": order.what,
@@ -310,12 +321,22 @@ class Warden:
         }
         self._tell({"said": "order", "received": order.received, "order": order.id, **said})
         self._journal.ordered(order.id, order.received, said)
+        return latched
 
-    def _latch(self, order: Order) -> None:
+    def _latch(self, order: Order) -> bool:
         try:
             self._stop_file.set(actor=order.actor, text=order.text)
         except OSError as error:
             log.error("the file STOP could not be made: %s", error)
+            return False
+        return True
+
+    def _released(self) -> bool:
+        """Whether a server lives that ended what it had, and a person has let its queue go on: new runs may be there.
+
+        To be asked after the engine was: what had come up by then came up under the latch, or under none.
+        """
+        return not self._server_gone and self._stop_file.read() is None
 
     # -- what is seen
 
@@ -379,7 +400,7 @@ class Warden:
         self._know(found)
         if self._server_gone and not found and not self._working:
             self._over.set()
-        elif found and (self._latched or (self._server_gone and self._silence_acted)):
+        elif found and ((self._latched and not self._released()) or (self._server_gone and self._silence_acted)):
             new = tuple(each for name, each in found.items() if name not in self._ending_now)
             self._journal.seen(self._for_all, self._look_at(list(new)))
             self._queue.put_nowait(Order(do="end", sandboxes=new, id=self._for_all))

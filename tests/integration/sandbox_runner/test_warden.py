@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_runner import warden_journal, warden_socket
+from sandbox_runner import warden, warden_journal, warden_socket
 from sandbox_runner.driver import ASKED, Sandbox
 from sandbox_runner.fake_driver import FakeDriver
 from sandbox_runner.fake_sandbox import State
@@ -178,6 +178,78 @@ async def test_the_file_stop_stops_everything(open_gate: OpenGate) -> None:
 
         await until(nothing_left)
         assert gate.orders() == [("all", "file")]
+
+
+@pytest.fixture
+def release_while_asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Gate], list[Sandbox]]:
+    """While the engine is asked next what there is, a person releases the queue, and the server begins a run."""
+
+    def arranged(gate: Gate) -> list[Sandbox]:
+        list_owned, begun = gate.driver.list_owned, list[Sandbox]()
+
+        async def released(instance: str | None = None) -> list[Sandbox]:
+            if not begun:
+                StopFile(gate.folder).clear()
+                begun.append(await gate.start("2"))
+            return await list_owned(instance)
+
+        monkeypatch.setattr(gate.driver, "list_owned", released)
+        return begun
+
+    return arranged
+
+
+async def test_what_a_released_queue_begins_is_spared_by_a_stop_that_is_under_way(
+    open_gate: OpenGate, release_while_asked: Callable[[Gate], list[Sandbox]]
+) -> None:
+    async with open_gate() as gate:
+        old = await gate.start("1")
+        gate.roster(old)
+        begun = release_while_asked(gate)
+
+        answer = await gate.ask(do="stop", what="all")
+
+        assert answer["ok"]
+        assert [each["id"] for each in answer["ended"]] == [old.id]
+        assert await gate.driver.alive(begun[0])
+
+
+async def test_what_a_released_queue_begins_is_spared_by_a_look_around(
+    open_gate: OpenGate,
+    release_while_asked: Callable[[Gate], list[Sandbox]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warden, "REFRESH", 0.2)
+    async with open_gate() as gate:
+        await gate.ask(do="stop", what="all")
+        late = await gate.start("1")
+
+        async def ended() -> bool:
+            return not await gate.driver.exists(late)
+
+        await until(ended)  # what comes up under the latch is ended for as long as it stands
+        begun = release_while_asked(gate)
+
+        async def asked() -> bool:
+            return bool(begun)
+
+        await until(asked)
+        await asyncio.sleep(0.5)
+        assert await gate.driver.alive(begun[0])
+
+
+async def test_with_its_server_gone_nothing_is_spared_though_the_file_is_taken_away(
+    open_gate: OpenGate, release_while_asked: Callable[[Gate], list[Sandbox]]
+) -> None:
+    async with open_gate() as gate:
+        old = await gate.start("1")
+        gate.roster(old)
+        gate.warden.server_gone()
+        begun = release_while_asked(gate)
+
+        answer = await gate.ask(do="stop", what="all")
+
+        assert {each["id"] for each in answer["ended"]} == {old.id, begun[0].id}
 
 
 async def test_a_silent_event_loop_ends_everything_after_the_grace(open_gate: OpenGate) -> None:
