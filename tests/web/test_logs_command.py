@@ -13,7 +13,7 @@ from pathlib import Path
 from app.domain.runs import Outcome, RunState
 from app.store import accounts, runs
 from app.web.access import new_secret
-from tests.integration.web.conftest import Site
+from tests.web.conftest import Site
 
 
 async def logs(site: Site, *arguments: str, server: str = "") -> asyncio.subprocess.Process:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from app.domain.runs import RunState
-from tests.integration.web.conftest import Site
+from tests.web.conftest import Site
 
 
 async def test_both_runs_are_there_each_with_its_own_ids_and_stop(site: Site) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.domain.runs import RunState
 from app.settings import Settings
 from app.web.stop_commands import StopCommands, stop_commands
-from tests.integration.web.conftest import Site
+from tests.web.conftest import Site
 
 
 def of(site: Site) -> StopCommands:

@@ -12,7 +12,7 @@ from app.domain.stops import StopKind, StopReason, StopSource, StopStep
 from app.store import alerts, output, runs, stops, usage
 from app.store.chunk import StoredLine
 from app.store.usage import UsagePoint
-from tests.integration.web.conftest import Site
+from tests.web.conftest import Site
 
 START = 1_700_000_000.0
 

@@ -20,9 +20,9 @@ from app.store.output import StoredLine
 from app.web.routes import TABLE
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeDriver
-from tests.integration.web.conftest import Site, knobs, until
+from tests.web.conftest import Site, knobs, until
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 class Api:

@@ -35,7 +35,7 @@ from app.web.live.reading import MOST_BYTES, MOST_LINES
 from app.web.live.run_feed import KEPT_BYTES
 from app.web.live.stream import Listener, Topics
 from app.web.wall_query import WallQuery
-from tests.integration.web.conftest import Site, until
+from tests.web.conftest import Site, until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from app.store import accounts, audit, runs
 from app.web.routes import TABLE
 from app.web.sign_in import create_sign_in_link, needs_first_sign_in
 from sandbox_runner.fake_driver import FakeDriver
-from tests.integration.web.conftest import SAME_ORIGIN, Site, serving
+from tests.web.conftest import SAME_ORIGIN, Site, serving
 
 PASSWORD = "a sentence is good"
 OPEN = {"/sign-in", "/welcome/{secret}", "/healthz"}

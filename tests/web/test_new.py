@@ -6,7 +6,7 @@ import pytest
 
 from app.settings import Settings
 from app.store import runs
-from tests.integration.web.conftest import Site, until
+from tests.web.conftest import Site, until
 
 
 async def test_a_form_queues_runs_and_leads_to_their_results(site: Site) -> None:

@@ -21,7 +21,7 @@ from app.store import alerts, output, runs, tables, usage
 from app.store.output import StoredLine
 from app.store.usage import UsagePoint
 from app.web.views import log
-from tests.integration.web.conftest import Site, until
+from tests.web.conftest import Site, until
 
 PAGES = ["/", "/new", "/evaluations", "/evaluations/1", "/runs/1", "/alerts", "/health", "/audit", "/account"]
 HOSTILE = b"<script>alert(1)</script> <button hx-get=/x hx-trigger=load> \x1b]8;;http://evil\x07 \xe2\x80\xae \x00 \xff"
@@ -263,7 +263,7 @@ async def test_a_database_that_fails_is_said_plainly_and_shows_no_trace(site: Si
 
 
 def test_the_version_is_the_packages() -> None:
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert project["project"]["version"] == VERSION
 
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.integration.web.conftest import Site
+from tests.web.conftest import Site
 
 TEXTS = [b"%d %s" % (n, b"ERROR: needle" if n % 100 == 0 else b"tick") for n in range(1, 1201)]
 

@@ -11,7 +11,7 @@ from app.settings import Settings
 from app.store import audit, runs, stops
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeDriver
-from tests.integration.web.conftest import Site, knobs, until
+from tests.web.conftest import Site, knobs, until
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.store import proofs
 from sandbox_runner.fake_driver import FakeDriver, FakeEngine
 from sandbox_runner.runtime_probe import AGENT_CHECKS, ROOT_CHECKS
-from tests.integration.web.conftest import RESULTS, Site, knobs, until
+from tests.web.conftest import RESULTS, Site, knobs, until
 
 HOSTILE = "<script>alert(1)</script> \x1b[31m"
 

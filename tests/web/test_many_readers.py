@@ -20,8 +20,8 @@ from app.web.live import feeds
 from app.web.pages import streams
 from app.web.server import Server
 from sandbox_runner.fake_driver import FakeDriver
-from tests.integration.web.conftest import Site, knobs, serving, until
-from tests.integration.web.test_stream import feeds_of, frames_of, lines_until, next_named, reading
+from tests.web.conftest import Site, knobs, serving, until
+from tests.web.test_stream import feeds_of, frames_of, lines_until, next_named, reading
 
 READERS = 50
 

@@ -22,8 +22,8 @@ from app.web.live.reading import MOST_LINES
 from app.web.live.stream import Listener, Topics
 from app.web.live.wire import Wire
 from app.web.wall_query import WallQuery
-from tests.integration.web.conftest import Site, until
-from tests.integration.web.test_stream import Frame, feeds_of, listener, of, parse
+from tests.web.conftest import Site, until
+from tests.web.test_stream import Frame, feeds_of, listener, of, parse
 
 
 class Watching:

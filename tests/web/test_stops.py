@@ -20,7 +20,7 @@ from app.web.filters import ms_text
 from app.web.routes import TABLE
 from sandbox_runner.driver import Stream
 from sandbox_runner.fake_driver import FakeDriver
-from tests.integration.web.conftest import SAME_ORIGIN, Site, knobs, until
+from tests.web.conftest import SAME_ORIGIN, Site, knobs, until
 
 JSON = {"accept": "application/json"}
 

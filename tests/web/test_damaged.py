@@ -7,7 +7,7 @@ import json
 from sqlalchemy import update
 
 from app.store import tables
-from tests.integration.web.conftest import Site
+from tests.web.conftest import Site
 
 SAID = "[lost: the stored output of lines 3 to 4 is damaged]"
 
