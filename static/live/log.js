@@ -566,6 +566,8 @@ export class Log {
     this.#pane.part("log-newer").hidden = this.#attached || this.#to >= this.#until;
     const here = () => this.#attached && this.#missed.lines === 0 && this.#missed.alerts === 0 && this.#nearEnd();
     this.#missed.show(this.#past || this.#following || here(), this.#attached); // to measure is to lay out: only if it must be
+    const pills = ["log-pill", "log-passed"].some((name) => !this.#pane.part(name).hidden);
+    this.#scroll.classList.toggle("under-pills", pills);
     this.#pane.tell("shown");
   }
 

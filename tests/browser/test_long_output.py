@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from playwright.sync_api import Page, expect
@@ -89,3 +90,19 @@ def test_what_a_burst_brought_too_fast_to_show_is_told_and_one_press_away(open_p
     expect(page.locator(f"#L{first - many}.target")).to_be_in_viewport()
     expect(told).to_be_hidden()
     assert_whole(page)
+
+
+def test_a_new_line_has_no_other_styled_anew(open_page: Open, api: Api) -> None:
+    """A selector that looks into the run from above it, as `.log:has(…)` does, has each picture style thousands."""
+    page = open_page(f"/runs/{api.start('mixed')}")
+    expect(page.locator("#L3002")).to_be_attached()
+    browser = page.context.browser
+    assert browser is not None
+    browser.start_tracing(page=page, categories=["disabled-by-default-devtools.timeline", "devtools.timeline"])
+    last = shown_numbers(page)[-1]
+    expect(page.locator(f"#L{last + 10}")).to_be_attached()
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    counts = [event["args"]["elementCount"] for event in events if event["name"] == "UpdateLayoutTree"]
+    rows = page.locator("#log-rows .ln").count()
+    assert rows > 70
+    assert sum(count > 2 * rows for count in counts) < 5, "ten lines came, and a row is three elements"
