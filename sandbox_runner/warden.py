@@ -34,6 +34,8 @@ Json = dict[str, Any]
 LOOK, REFRESH = 0.25, 5.0
 #: The role that may be frozen.
 AGENT = Role.AGENT.value
+#: Ways that only the warden itself takes: whoever is at the door and claims one came by the socket all the same.
+OWN_PATHS = frozenset({"file", "silence"})
 #: Steps of one ending that are told.
 MOST_STEPS = 100
 #: Seconds a strike the server also makes is given before the warden goes on by itself.
@@ -426,7 +428,7 @@ class Warden:
 
 def _order(do: str, said: Json) -> Order:
     what = str(said.get("what", "all"))
-    number = said.get("number", 0)
+    number, path = said.get("number", 0), str(said.get("path", "socket"))[:20]
     if what not in {"all", "run", "evaluation"} or not isinstance(number, int):
         raise ValueError(f"{what} {number} is nothing that can be stopped")
     return Order(
@@ -435,7 +437,7 @@ def _order(do: str, said: Json) -> Order:
         number=number,
         actor=str(said.get("actor", ""))[:200],
         text=str(said.get("text", ""))[:1000],
-        path=str(said.get("path", "socket"))[:20],
+        path="socket" if path in OWN_PATHS else path,
     )
 
 

@@ -252,6 +252,17 @@ async def test_with_its_server_gone_nothing_is_spared_though_the_file_is_taken_a
         assert {each["id"] for each in answer["ended"]} == {old.id, begun[0].id}
 
 
+@pytest.mark.parametrize("path", sorted(warden.OWN_PATHS))
+async def test_nobody_at_the_door_can_claim_a_way_that_is_taken_for_released(open_gate: OpenGate, path: str) -> None:
+    async with open_gate() as gate:
+        sandbox = await gate.start("1")
+
+        answer = await gate.ask(do="stop", what="run", number=1, path=path)
+
+        assert [each["id"] for each in answer["ended"]] == [sandbox.id]
+        assert gate.orders() == [("run", "socket")]
+
+
 async def test_a_silent_event_loop_ends_everything_after_the_grace(open_gate: OpenGate) -> None:
     async with open_gate(grace=0.3) as gate:
         await gate.start("1")
