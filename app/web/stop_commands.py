@@ -47,7 +47,7 @@ def stop_commands(settings: Settings) -> StopCommands:
         panic=f"{cli} panic",
         stop_file=shlex.join(["touch", str(folder / "STOP")]),
         signal=f"kill -USR1 {os.getpid()}" if waits else "",
-        kill_all=kill_all_line(settings),
+        kill_all=_kill_all_here(settings),
         cli=cli,
     )
 
@@ -56,6 +56,10 @@ def kill_all_line(settings: Settings) -> str:
     """The line that ends every sandbox of the data folder, whoever answers; to be typed on the engine's machine."""
     if settings.server:  # its folder and its programs are of another machine
         return "python -m sandbox_runner kill-all"
+    return _kill_all_here(settings)
+
+
+def _kill_all_here(settings: Settings) -> str:
     return shlex.join([str(Path(sys.executable).parent / "python"), "-m", "sandbox_runner", *kill_all_words(settings)])
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from app.domain.runs import RunState
 from app.settings import Settings
-from app.web.stop_commands import StopCommands, stop_commands
+from app.web.stop_commands import StopCommands, kill_all_line, stop_commands
 from tests.web.conftest import Site
 
 
@@ -39,6 +39,13 @@ def test_a_signal_is_named_only_where_the_process_listens_to_it(tmp_path: Path) 
         assert stop_commands(Settings(data=tmp_path)).signal == f"kill -USR1 {os.getpid()}"
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_a_server_has_its_own_line_though_its_commands_are_to_ask_another(tmp_path: Path) -> None:
+    (tmp_path / "instance").write_text("abc123\n")
+    settings = Settings(data=tmp_path, server="https://crucible.example")
+    assert stop_commands(settings).kill_all.endswith(" kill-all --instance abc123")
+    assert kill_all_line(settings) == "python -m sandbox_runner kill-all", "no folder of this machine is meant"
 
 
 async def test_the_banner_of_a_stop_without_an_answer_has_them_on_every_page(site: Site) -> None:
