@@ -14,7 +14,7 @@ export function startMenus() {
     (event) => {
       const menu = event.key === "Escape" && opened();
       if (!menu) return;
-      event.stopPropagation(); // it closes the menu and clears no search
+      event.stopPropagation(); // the menu, and not the past or a dialog below it
       menu.open = false;
       menu.querySelector("summary").focus();
     },
